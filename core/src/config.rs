@@ -1,0 +1,44 @@
+//! What may differ from replica to replica without changing what they agree on.
+
+use core::time::Duration;
+
+/// Settings of one replica. None of them changes the state that a set of blocks gives.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Config {
+    /// The mean time between two rounds of announcing our heads (default 1 min, as in go-ds-crdt).
+    pub rebroadcast_interval: Duration,
+    /// How far a round may come early or late, in percent of the interval (default 30).
+    pub rebroadcast_jitter_percent: u8,
+    /// How long a fetch may stay unanswered before the next peer is asked (default 10 s). An answer
+    /// that comes later still counts when its bytes are right.
+    pub fetch_timeout: Duration,
+    /// Into how many rounds of the fetch timer the timeout is cut (default 4, at least 1).
+    pub fetch_timeout_ticks: u8,
+    /// Fetches in flight at once (default 256).
+    pub fetches_max: usize,
+    /// Fetches in flight at once for what one peer announced (default 32).
+    pub fetches_per_peer_max: usize,
+    /// Rumours (announced CIDs whose bytes have not come) kept for one peer (default 1,024).
+    pub rumours_per_peer_max: usize,
+    /// Bytes of pending blocks' bodies that the store may hold (default 64 MiB). What is over it is
+    /// dropped, nearest the heads first, and fetched again when its turn to merge is near.
+    pub pending_bytes_max: u64,
+    /// After merging this many bytes of blocks one step ends with [`Progress::More`](crate::Progress::More) (default 1 MiB).
+    pub step_bytes_max: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            rebroadcast_interval: Duration::from_secs(60),
+            rebroadcast_jitter_percent: 30,
+            fetch_timeout: Duration::from_secs(10),
+            fetch_timeout_ticks: 4,
+            fetches_max: 256,
+            fetches_per_peer_max: 32,
+            rumours_per_peer_max: 1024,
+            pending_bytes_max: 64 << 20,
+            step_bytes_max: 1 << 20,
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! What a driver tells a replica.
+
+use crate::{Cid, Key};
+use alloc::{string::String, vec::Vec};
+use bytes::Bytes;
+use core::fmt;
+
+/// Another replica, as the driver knows it. The core never looks inside: it hands the peer back as
+/// the one to ask for a block, and to say who sent what was bad.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer(pub u64);
+
+/// The caller's name for a commit, handed back in exactly one of
+/// [`Effect::Committed`](crate::Effect::Committed) and [`Effect::Refused`](crate::Effect::Refused).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// The name of a DAG: any UTF-8 text of at most [`DAG_NAME_BYTES_MAX`](crate::limits::DAG_NAME_BYTES_MAX)
+/// bytes. The empty name is the main DAG, the only one that go-ds-crdt v0.6.8 knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DagName(String);
+
+impl DagName {
+    /// A name, of any length: the limit is checked where it is used.
+    pub fn new(name: impl Into<String>) -> Self {
+        Self(name.into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the main DAG.
+    #[must_use]
+    pub fn is_main(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl fmt::Display for DagName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One write of a batch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Write {
+    /// The key gets the value. An empty value is a value.
+    Put(Key, Bytes),
+    /// All versions of the key that this replica has merged are removed.
+    Delete(Key),
+}
+
+impl Write {
+    /// The key that is written.
+    #[must_use]
+    pub const fn key(&self) -> &Key {
+        match self {
+            Self::Put(key, _) | Self::Delete(key) => key,
+        }
+    }
+}
+
+/// Writes to one DAG that are committed together. Of several writes of one key the last counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Batch {
+    /// The DAG that the batch writes to.
+    pub dag: DagName,
+    /// The writes, in the order in which they were made.
+    pub writes: Vec<Write>,
+}
+
+impl Batch {
+    /// An empty batch for the main DAG.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// An empty batch for the DAG of that name.
+    #[must_use]
+    pub fn for_dag(dag: DagName) -> Self {
+        Self { dag, writes: Vec::new() }
+    }
+
+    /// Adds a put.
+    #[must_use]
+    pub fn put(mut self, key: impl AsRef<[u8]>, value: impl Into<Bytes>) -> Self {
+        self.writes.push(Write::Put(Key::new(key), value.into()));
+        self
+    }
+
+    /// Adds a delete.
+    #[must_use]
+    pub fn delete(mut self, key: impl AsRef<[u8]>) -> Self {
+        self.writes.push(Write::Delete(Key::new(key)));
+        self
+    }
+}
+
+/// The timers that a replica asks for. At most one of each kind is set at any time; a crash forgets
+/// them, and opening sets them anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Timer {
+    /// The next round of announcing our heads.
+    Rebroadcast,
+    /// The answer to a peer that announced only what we have long merged.
+    Answer,
+    /// Fetches in flight and pausing grow older by one tick.
+    Fetch,
+}
+
+/// All that can happen to a replica.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Input {
+    /// A local program writes.
+    Commit {
+        /// Comes back with the outcome.
+        token: Token,
+        /// What is written.
+        batch: Batch,
+    },
+    /// An announcement of heads came from a peer, as it stood on the wire.
+    Broadcast {
+        /// Who sent it.
+        from: Peer,
+        /// A `CRDTBroadcast`, or a bare CID as old peers send.
+        payload: Bytes,
+    },
+    /// A block came. It need not have been asked for.
+    Block {
+        /// Who sent it.
+        from: Peer,
+        /// What it is said to be; checked against the bytes.
+        cid: Cid,
+        /// The block as it stood on the wire.
+        bytes: Bytes,
+        /// The attempt that this answers; anything where it was not asked for.
+        attempt: u32,
+    },
+    /// The peer that was asked does not have the block, or could not be reached.
+    FetchFailed {
+        /// What was asked for.
+        cid: Cid,
+        /// The attempt that failed.
+        attempt: u32,
+    },
+    /// A timer that the replica had set has run out.
+    Timer(Timer),
+    /// Go on with what the last step left: wanted after every [`Progress::More`](crate::Progress::More).
+    Continue,
+}

@@ -1,0 +1,76 @@
+//! Queries over the keys.
+
+use crate::Key;
+use alloc::vec::Vec;
+use bytes::Bytes;
+
+/// The order of a query's rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Order {
+    /// Keys ascending, byte by byte. Streams; every other order holds all matching rows in memory.
+    #[default]
+    Key,
+    /// Keys descending.
+    KeyDescending,
+    /// Values ascending, then keys ascending.
+    Value,
+    /// Values descending, then keys ascending.
+    ValueDescending,
+}
+
+/// A comparison in a filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Is {
+    /// =
+    Equal,
+    /// ≠
+    NotEqual,
+    /// <
+    Less,
+    /// ≤
+    LessOrEqual,
+    /// >
+    Greater,
+    /// ≥
+    GreaterOrEqual,
+}
+
+/// What a row must satisfy, beside the prefix.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Filter {
+    /// The key compares so with this one.
+    Key(Is, Key),
+    /// The key begins with these bytes (of the cleaned key, slash included).
+    KeyPrefix(Bytes),
+    /// The value compares so with these bytes.
+    Value(Is, Bytes),
+}
+
+/// Which rows to give, and how.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Query {
+    /// Only keys below this one: `/a` gives `/a/b`, not `/a` itself and not `/ab`. Cleaned like a
+    /// key; empty and `/` mean all.
+    pub prefix: Bytes,
+    /// Only rows that satisfy all of these.
+    pub filters: Vec<Filter>,
+    /// The order of the rows.
+    pub order: Order,
+    /// How many rows to pass over first.
+    pub offset: usize,
+    /// How many rows to give at most; all when `None`.
+    pub limit: Option<usize>,
+    /// Leave the values out.
+    pub keys_only: bool,
+}
+
+/// One row of a query.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Row {
+    /// The key.
+    pub key: Key,
+    /// Its value, unless the query asked for keys only.
+    pub value: Option<Bytes>,
+    /// The value's length in bytes, always.
+    pub size: usize,
+}

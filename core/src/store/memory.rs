@@ -1,0 +1,71 @@
+//! A store in memory.
+
+use super::{Read, Store, StoreError, Table, Visit, WriteBatch};
+use alloc::{collections::BTreeMap, sync::Arc};
+use bytes::Bytes;
+use core::ops::{Bound, ControlFlow};
+
+type Rows = BTreeMap<Bytes, Bytes>;
+
+/// A store that lives as long as its value: for tests, simulation, and caches that may be lost.
+///
+/// `sync` does nothing. A clone and a snapshot share the rows until one of them writes; the next
+/// commit to a shared table copies it once.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MemoryStore {
+    tables: [Arc<Rows>; Table::ALL.len()],
+}
+
+impl MemoryStore {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many rows a table holds.
+    #[must_use]
+    pub fn rows(&self, table: Table) -> usize {
+        self.tables[table as usize].len()
+    }
+}
+
+impl Read for MemoryStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.tables[table as usize].get(key).cloned())
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let start = if from > prefix { from } else { prefix };
+        let rows = self.tables[table as usize].range::<[u8], _>((Bound::Included(start), Bound::Unbounded));
+        for (key, value) in rows {
+            if !key.starts_with(prefix) || visit(key, value) == ControlFlow::Break(()) {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Store for MemoryStore {
+    type Snapshot = Self;
+
+    fn snapshot(&self) -> Result<Self, StoreError> {
+        Ok(self.clone())
+    }
+
+    fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        for (table, key, row) in batch.rows {
+            let rows = Arc::make_mut(&mut self.tables[table as usize]);
+            match row {
+                Some(row) => drop(rows.insert(key, row)),
+                None => drop(rows.remove(&key)),
+            }
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
