@@ -42,3 +42,12 @@ impl fmt::Display for Error {
 }
 
 impl core::error::Error for Error {}
+
+impl From<crate::store::StoreError> for Error {
+    fn from(error: crate::store::StoreError) -> Self {
+        match error {
+            crate::store::StoreError::Io(why) => Self::Store(why),
+            crate::store::StoreError::Corrupt(what) => Self::Corrupt(what),
+        }
+    }
+}

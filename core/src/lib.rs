@@ -6,13 +6,17 @@ extern crate alloc;
 
 mod cid;
 mod config;
+mod dag;
 mod effect;
 mod error;
+mod fetch;
+mod gossip;
 mod input;
 mod key;
 pub mod limits;
 pub mod query;
 mod replica;
+mod set;
 pub mod store;
 mod validator;
 pub mod wire;

@@ -74,3 +74,6 @@ pub struct Row {
     /// The value's length in bytes, always.
     pub size: usize,
 }
+pub(crate) struct Rows<R>(R);
+impl<R: crate::store::Read> Rows<R> { pub(crate) fn new(r: R, _q: &Query, _v: fn(&Bytes)->Result<Bytes, crate::Error>) -> Self { Self(r) } }
+impl<R: crate::store::Read> Iterator for Rows<R> { type Item = Result<Row, crate::Error>; fn next(&mut self) -> Option<Self::Item> { todo!() } }

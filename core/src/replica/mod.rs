@@ -1,14 +1,23 @@
-//! The replica.
+//! The replica: what it is asked, and what it tells.
+
+mod commit;
+mod merge;
+mod read;
+mod receive;
+mod step;
+
+pub use read::View;
 
 use crate::{
-    Bytes, Cid, Config, DagName, Effect, Error, Input, Key, MergeAll, Query, Row, Validator,
-    store::{Read, Store},
+    Bytes, Cid, Config, DagName, Effect, Error, Input, Key, MergeAll, Query, Row, Timer, Validator, dag::counts::Counts,
+    fetch::Fetcher, gossip, gossip::Gossip, store::Store,
 };
-use alloc::vec::Vec;
+use alloc::{string::ToString, vec::Vec};
+use step::Step;
 
 /// Whether a step left work to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[must_use]
+#[must_use = "a step that left work wants Input::Continue before the driver sleeps"]
 pub enum Progress {
     /// Nothing to do until the next input.
     Done,
@@ -27,8 +36,8 @@ pub struct Head {
     pub height: u64,
 }
 
-/// Numbers about a replica. What is durable counts over all that was ever merged here; the rest is of now.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+/// Numbers about a replica, some of the store and some of this moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stats {
     /// Blocks merged, void ones included. Durable.
     pub merged: u64,
@@ -46,46 +55,109 @@ pub struct Stats {
     pub obligations: u64,
     /// Bytes of the bodies of pending blocks in the store. Durable.
     pub pending_bytes: u64,
-    /// Announced CIDs whose bytes have not come. Volatile.
+    /// Announced CIDs that are no obligations: not fetched yet, parked, or void. Volatile.
     pub rumours: usize,
     /// Fetches in flight. Volatile.
     pub fetches: usize,
 }
 
 /// One replica: a pure function of its inputs over a store.
+///
+/// It holds no clock, no randomness and no thread. [`step`](Self::step) takes one input and appends
+/// [`Effect`]s to a sink; the driver carries them out and comes back with more inputs. Two replicas
+/// that are equal give equal effects for equal inputs for ever, which is what makes a replica
+/// something to simulate and to model-check: `Eq` and `Hash` see all that can change a later
+/// effect, and nothing else.
+///
+/// Memory holds what is being fetched (at most some thousand CIDs) and what was heard of the
+/// current heads; all else is in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Replica<S, V = MergeAll> {
     store: S,
     config: Config,
     validator: V,
+    counts: Counts,
+    fetch: Fetcher,
+    gossip: Gossip,
+    stopped: bool,
 }
 
 impl<S: Store> Replica<S> {
-    /// Opens a store, an empty one or one that a replica left.
-    pub fn open(_store: S, _config: Config, _out: &mut Vec<Effect>) -> Result<Self, Error> {
-        todo!()
+    /// Opens a store, an empty one or one that a replica left. Costs O(heads + obligations), the
+    /// latter up to a limit; never a walk of the DAG.
+    ///
+    /// All heads are announced, for an announcement may have been lost in a crash. When
+    /// [`progress`](Self::progress) says so, step with [`Input::Continue`] before sleeping.
+    ///
+    /// # Errors
+    /// When the store fails, is damaged, or was written in a format that this version does not know.
+    pub fn open(store: S, config: Config, out: &mut Vec<Effect>) -> Result<Self, Error> {
+        Self::open_with(store, config, MergeAll, out)
     }
 }
 
 impl<S: Store, V: Validator> Replica<S, V> {
-    /// As [`open`](Replica::open), with the embedder's validator.
-    pub fn open_with(_store: S, _config: Config, _validator: V, _out: &mut Vec<Effect>) -> Result<Self, Error> {
-        todo!()
+    /// As [`open`](Replica::open), with the embedder's validator. It must be the same for the
+    /// whole life of the store.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with(mut store: S, config: Config, validator: V, out: &mut Vec<Effect>) -> Result<Self, Error> {
+        step::check_format(&mut store)?;
+        let counts = Counts::read(&store)?;
+        let (fetch, gossip) = (Fetcher::default(), Gossip::default());
+        let mut replica = Self { store, config, validator, counts, fetch, gossip, stopped: false };
+        replica.transact(out, |step| {
+            gossip::set_round(step.config, step.out);
+            step.announce_all(|_, _| true)?;
+            step.load_obligations()
+        })?;
+        Ok(replica)
     }
 
-    /// Takes one input and appends what is to be done to `out`. The work of a step is bounded.
-    pub fn step(&mut self, _input: Input, _out: &mut Vec<Effect>) -> Result<Progress, Error> {
-        todo!()
+    /// Takes one input and appends what is to be done to `out`.
+    ///
+    /// The work is bounded by the input and [`Config::step_bytes_max`]; what is left over is done by
+    /// [`Input::Continue`]. An input from a peer is never an error, whatever it holds.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged. Then nothing of the step is in the store, `out` is as it
+    /// was, and the replica has stopped: open its store again.
+    pub fn step(&mut self, input: Input, out: &mut Vec<Effect>) -> Result<Progress, Error> {
+        self.transact(out, |step| match input {
+            Input::Commit { token, batch } => step.commit(token, batch),
+            Input::Broadcast { from, payload } => step.hear(from, &payload),
+            Input::Block { from, cid, bytes, attempt } => step.receive(from, cid, &bytes, attempt),
+            Input::FetchFailed { cid, attempt } => {
+                step.fetch.failed(cid, attempt, step.out);
+                Ok(())
+            }
+            Input::Timer(Timer::Rebroadcast) => step.announce_round(),
+            Input::Timer(Timer::Answer) => step.answer(),
+            Input::Timer(Timer::Fetch) => step.tick(),
+            Input::Continue => step.merge_ready(),
+        })?;
+        Ok(self.progress())
     }
 
-    /// Whether there is work for [`Input::Continue`]: as after a crash in the middle of merging.
-    pub fn progress(&self) -> Progress {
-        todo!()
+    /// Whether there is work for [`Input::Continue`], as after reopening in the middle of merging.
+    pub const fn progress(&self) -> Progress {
+        if self.counts.ready > 0 { Progress::More } else { Progress::Done }
     }
 
-    /// Makes all steps so far durable; then the effects that wait for it may leave.
+    /// Makes all steps so far durable; then the effects that [wait for it](Effect::waits_for_sync) may leave.
+    ///
+    /// # Errors
+    /// [`Error::SyncFailed`]: whether the steps since the last good sync survive is unknown. The
+    /// replica has stopped; open its store again.
     pub fn sync(&mut self) -> Result<(), Error> {
-        todo!()
+        if self.stopped {
+            return Err(Error::Stopped);
+        }
+        self.store.sync().map_err(|why| {
+            self.stopped = true;
+            Error::SyncFailed(why.to_string())
+        })
     }
 
     /// The store, as a crash leaves it.
@@ -94,76 +166,135 @@ impl<S: Store, V: Validator> Replica<S, V> {
     }
 
     /// The store.
-    pub fn store(&self) -> &S {
+    pub const fn store(&self) -> &S {
         &self.store
     }
 
+    /// The settings that the replica was opened with.
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// A view of the state as it is now, which later steps do not change.
+    ///
+    /// # Errors
+    /// When the store cannot give one.
     pub fn snapshot(&self) -> Result<View<S::Snapshot>, Error> {
-        todo!()
+        Ok(View::new(self.store.snapshot()?))
     }
 
-    /// The key's value. One read.
-    pub fn get(&self, _key: &Key) -> Result<Option<Bytes>, Error> {
-        todo!()
+    const fn view(&self) -> View<&S> {
+        View::new(&self.store)
     }
 
-    /// Whether the key has a value. One read.
-    pub fn has(&self, _key: &Key) -> Result<bool, Error> {
-        todo!()
+    /// The key's value, or `None` when no version of it lives. One read of the store.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged; likewise for all reads below.
+    pub fn get(&self, key: &Key) -> Result<Option<Bytes>, Error> {
+        self.view().get(key)
     }
 
-    /// The length of the key's value in bytes. One read.
-    pub fn size(&self, _key: &Key) -> Result<Option<usize>, Error> {
-        todo!()
+    /// Whether the key has a value. One read of the store.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn has(&self, key: &Key) -> Result<bool, Error> {
+        self.view().has(key)
     }
 
-    /// The rows that the query selects.
-    pub fn query(&self, _query: &Query) -> Result<Vec<Row>, Error> {
-        todo!()
+    /// The length of the key's value in bytes. One read of the store.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn size(&self, key: &Key) -> Result<Option<usize>, Error> {
+        self.view().size(key)
+    }
+
+    /// The rows that the query selects, collected; [`View::rows`] streams them.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn query(&self, query: &Query) -> Result<Vec<Row>, Error> {
+        self.view().rows(query).collect()
     }
 
     /// All heads, by DAG name, highest first.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
     pub fn heads(&self) -> Result<Vec<Head>, Error> {
-        todo!()
+        self.view().heads()
     }
 
     /// The bytes of a block that is merged or pending here: the answer to another peer's fetch.
-    pub fn block(&self, _cid: &Cid) -> Result<Option<Bytes>, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn block(&self, cid: &Cid) -> Result<Option<Bytes>, Error> {
+        self.view().block(cid)
     }
 
     /// Whether the block is merged here.
-    pub fn is_merged(&self, _cid: &Cid) -> Result<bool, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn is_merged(&self, cid: &Cid) -> Result<bool, Error> {
+        self.view().is_merged(cid)
     }
 
     /// Up to `limit` merged blocks in order of their CIDs, after the one given.
-    pub fn merged(&self, _after: Option<&Cid>, _limit: usize) -> Result<Vec<Cid>, Error> {
-        todo!()
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn merged(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, Error> {
+        self.view().merged(after, limit)
     }
 
-    /// Whether merged state waits for blocks that peers have announced: whether there are obligations.
-    pub fn is_behind(&self) -> bool {
-        todo!()
+    /// Whether there are obligations: blocks below something that a peer announced and whose bytes
+    /// were right, which are not merged yet. Rumours do not count.
+    pub const fn is_behind(&self) -> bool {
+        self.counts.obligations > 0
     }
 
     /// Numbers about this replica.
-    pub fn stats(&self) -> Stats {
-        todo!()
+    pub const fn stats(&self) -> Stats {
+        let counts = &self.counts;
+        Stats {
+            merged: counts.merged,
+            void: counts.void,
+            misdeclared: counts.misdeclared,
+            height_max: counts.height_max,
+            heads: counts.heads,
+            early_tombstones: counts.early,
+            obligations: counts.obligations,
+            pending_bytes: counts.pending_bytes,
+            rumours: self.fetch.rumours(),
+            fetches: self.fetch.in_flight(),
+        }
     }
-}
 
-/// Reads over the rows of a store or a snapshot of one.
-#[derive(Clone, Debug)]
-pub struct View<R> {
-    rows: R,
-}
-
-impl<R: Read> View<R> {
-    /// The key's value. One read.
-    pub fn get(&self, _key: &Key) -> Result<Option<Bytes>, Error> {
-        let _ = &self.rows;
-        todo!()
+    /// Runs one step and commits its changes, all or none.
+    fn transact(
+        &mut self,
+        out: &mut Vec<Effect>,
+        work: impl FnOnce(&mut Step<'_, S, V>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        if self.stopped {
+            return Err(Error::Stopped);
+        }
+        let effects = out.len();
+        let done = Step::run(self, out, work).and_then(|(batch, counts)| {
+            if !batch.rows.is_empty() {
+                self.store.commit(batch)?;
+            }
+            self.counts = counts;
+            Ok(())
+        });
+        if done.is_err() {
+            out.truncate(effects);
+            self.stopped = true;
+        }
+        done
     }
 }

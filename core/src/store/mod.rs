@@ -1,8 +1,10 @@
 //! What a replica asks of a disk, and a store in memory that gives it.
 
 mod memory;
+mod txn;
 
 pub use memory::MemoryStore;
+pub(crate) use txn::Txn;
 
 use alloc::{string::String, vec::Vec};
 use bytes::Bytes;
@@ -102,6 +104,16 @@ pub trait Read {
     /// # Errors
     /// When the engine cannot read or finds damage.
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
+}
+
+impl<R: Read + ?Sized> Read for &R {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        (**self).get(table, key)
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        (**self).scan(table, prefix, from, visit)
+    }
 }
 
 /// An ordered, atomic, crash-safe map: all that a replica asks of a disk.

@@ -49,6 +49,8 @@ pub enum Flaw {
     ForeignLink,
     /// Its DAG name is over [`DAG_NAME_BYTES_MAX`](crate::limits::DAG_NAME_BYTES_MAX).
     DagNameTooLong,
+    /// The embedder's [`Validator`](crate::Validator) says so.
+    Refused,
 }
 
 /// A block as all replicas read it. Every byte string is a block; what breaks a rule is void.

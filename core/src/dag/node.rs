@@ -1,0 +1,144 @@
+//! What is known of a block, beside its bytes.
+//!
+//! Row of [`Table::Nodes`], by digest; integers little-endian:
+//!
+//! ```text
+//! good     1 | height u64 | declared u64 | DAG name
+//! void     2 | height u64 | digest* of the heads reached through it
+//! pending  3 | depth u32 | size u64 | body 0 or 1
+//! wanted   4 | depth u32
+//! ```
+
+use crate::{Cid, DagName, Error, store::{Read, Table, Txn}};
+use alloc::{format, string::String, vec::Vec};
+use bytes::Bytes;
+
+/// What is known of a block.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// Merged, and its delta counts.
+    Good { height: u64, declared: u64, dag: DagName },
+    /// Merged for the sake of a good descendant; its delta counts for nothing.
+    Void {
+        height: u64,
+        /// The blocks below it, directly or through void ones, that were heads when it was merged:
+        /// what a good child of theirs DAG takes the headship from.
+        under: Vec<Cid>,
+    },
+    /// Its links are known, and some parent is not merged.
+    Pending {
+        /// Steps from the head through which it became known: bodies of small depth are dropped first.
+        depth: u32,
+        /// The length of its bytes.
+        size: u64,
+        /// Whether its bytes are in the store.
+        body: bool,
+    },
+    /// Only its CID is known, from the links of a block that waits for it.
+    Wanted { depth: u32 },
+}
+
+impl Node {
+    /// The height of a merged block.
+    pub(crate) const fn height(&self) -> Option<u64> {
+        match self {
+            Self::Good { height, .. } | Self::Void { height, .. } => Some(*height),
+            Self::Pending { .. } | Self::Wanted { .. } => None,
+        }
+    }
+
+    pub(crate) const fn is_merged(&self) -> bool {
+        self.height().is_some()
+    }
+
+    fn encode(&self) -> Bytes {
+        let mut row = Vec::with_capacity(24);
+        match self {
+            Self::Good { height, declared, dag } => {
+                row.push(1);
+                row.extend_from_slice(&height.to_le_bytes());
+                row.extend_from_slice(&declared.to_le_bytes());
+                row.extend_from_slice(dag.as_str().as_bytes());
+            }
+            Self::Void { height, under } => {
+                row.push(2);
+                row.extend_from_slice(&height.to_le_bytes());
+                under.iter().for_each(|cid| row.extend_from_slice(cid.digest()));
+            }
+            Self::Pending { depth, size, body } => {
+                row.push(3);
+                row.extend_from_slice(&depth.to_le_bytes());
+                row.extend_from_slice(&size.to_le_bytes());
+                row.push(u8::from(*body));
+            }
+            Self::Wanted { depth } => {
+                row.push(4);
+                row.extend_from_slice(&depth.to_le_bytes());
+            }
+        }
+        row.into()
+    }
+
+    fn decode(row: &[u8]) -> Option<Self> {
+        let (tag, rest) = row.split_first()?;
+        Some(match tag {
+            1 => {
+                let (height, rest) = take_u64(rest)?;
+                let (declared, name) = take_u64(rest)?;
+                let name = core::str::from_utf8(name).ok()?;
+                Self::Good { height, declared, dag: DagName::new(String::from(name)) }
+            }
+            2 => {
+                let (height, rest) = take_u64(rest)?;
+                let (digests, []) = rest.as_chunks::<32>() else { return None };
+                Self::Void { height, under: digests.iter().copied().map(Cid::from_digest).collect() }
+            }
+            3 => {
+                let (depth, rest) = take_u32(rest)?;
+                let (size, rest) = take_u64(rest)?;
+                Self::Pending { depth, size, body: *rest.first()? == 1 }
+            }
+            4 => Self::Wanted { depth: take_u32(rest)?.0 },
+            _ => return None,
+        })
+    }
+}
+
+/// Splits a little-endian integer off the front.
+pub(crate) fn take_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    Some((u64::from_le_bytes(*head), rest))
+}
+
+fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    Some((u32::from_le_bytes(*head), rest))
+}
+
+/// Reads a node's row.
+pub(crate) fn decode_row(cid: &Cid, row: &[u8]) -> Result<Node, Error> {
+    Node::decode(row).ok_or_else(|| Error::Corrupt(format!("the node row of block {cid} does not decode")))
+}
+
+impl Cid {
+    /// The digest as the key of a row.
+    pub(crate) fn to_row(self) -> Bytes {
+        Bytes::copy_from_slice(self.digest())
+    }
+}
+
+impl<S: Read> Txn<'_, S> {
+    /// What is known of the block.
+    pub(crate) fn node(&self, cid: &Cid) -> Result<Option<Node>, Error> {
+        self.get(Table::Nodes, cid.digest())?.map(|row| decode_row(cid, &row)).transpose()
+    }
+
+    pub(crate) fn put_node(&mut self, cid: &Cid, node: &Node) {
+        self.put(Table::Nodes, cid.to_row(), node.encode());
+    }
+
+    /// The bytes of a block that is known to be here.
+    pub(crate) fn body(&self, cid: &Cid) -> Result<Bytes, Error> {
+        self.get(Table::Blocks, cid.digest())?.ok_or_else(|| Error::Corrupt(format!("the bytes of block {cid} are missing")))
+    }
+}

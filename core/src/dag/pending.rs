@@ -1,0 +1,187 @@
+//! The pending graph: blocks that must still be fetched or merged, in the store and never in memory.
+//!
+//! Rows, digests raw and integers big-endian so that rows sort as they are to be taken:
+//!
+//! ```text
+//! Waiting  'c' | parent | child                    a child that waits for the parent
+//! Waiting  'm' | child | parent                    the same edge, by child: a parent that is missing
+//! Wants    0 | inverted depth u32 | digest         must be fetched now, deepest first
+//! Wants    1 | inverted depth u32 | digest → size  dropped body, fetched when there is room
+//! Ready    digest                                  all parents merged and the body here
+//! Bodies   depth u32 | digest → size               a body that may be dropped, nearest the heads first
+//! ```
+
+use super::{counts::Counts, node::Node};
+use crate::{Cid, Error, store::{Read, Table, Txn}};
+use alloc::{string::String, vec::Vec};
+use bytes::Bytes;
+
+/// Why a body is to be fetched: the first byte of a row of [`Table::Wants`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Want {
+    /// Its bytes were never here, or they were dropped and are needed now.
+    Now = 0,
+    /// Its bytes were dropped for want of room.
+    WhenRoom = 1,
+}
+
+const CHILDREN: u8 = b'c';
+const MISSING: u8 = b'm';
+
+fn edge(side: u8, of: &Cid, other: &Cid) -> Vec<u8> {
+    let mut row = edges_of(side, of);
+    row.extend_from_slice(other.digest());
+    row
+}
+
+fn edges_of(side: u8, of: &Cid) -> Vec<u8> {
+    let mut row = Vec::with_capacity(65);
+    row.push(side);
+    row.extend_from_slice(of.digest());
+    row
+}
+
+fn want_key(want: Want, depth: u32, cid: &Cid) -> Vec<u8> {
+    let mut row = Vec::with_capacity(37);
+    row.push(want as u8);
+    row.extend_from_slice(&(!depth).to_be_bytes());
+    row.extend_from_slice(cid.digest());
+    row
+}
+
+fn body_key(depth: u32, cid: &Cid) -> Vec<u8> {
+    let mut row = Vec::with_capacity(36);
+    row.extend_from_slice(&depth.to_be_bytes());
+    row.extend_from_slice(cid.digest());
+    row
+}
+
+fn size_row(size: u64) -> Bytes {
+    Bytes::copy_from_slice(&size.to_be_bytes())
+}
+
+fn cid_at_end(row: &[u8]) -> Result<Cid, Error> {
+    row.last_chunk::<32>().copied().map(Cid::from_digest).ok_or_else(damaged)
+}
+
+fn size_of(row: &[u8]) -> Result<u64, Error> {
+    row.try_into().map(u64::from_be_bytes).map_err(|_| damaged())
+}
+
+fn damaged() -> Error {
+    Error::Corrupt(String::from("a row of the pending graph does not decode"))
+}
+
+/// Notes that `child` waits for `parent`. Whether the parent became wanted by it is returned.
+pub(crate) fn wait<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, child: &Cid, parent: &Cid, depth: u32) -> Result<bool, Error> {
+    rows.put(Table::Waiting, edge(CHILDREN, parent, child), Bytes::new());
+    rows.put(Table::Waiting, edge(MISSING, child, parent), Bytes::new());
+    match rows.node(parent)? {
+        None => {
+            rows.put_node(parent, &Node::Wanted { depth });
+            counts.obligations += 1;
+            want(rows, counts, Want::Now, depth, parent, 0);
+            Ok(true)
+        }
+        Some(node) => Ok(matches!(node, Node::Wanted { .. })),
+    }
+}
+
+/// Lets go of the edges to a merged parent, and gives the children that wait for nothing any more.
+pub(crate) fn release<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) -> Result<Vec<Cid>, Error> {
+    let prefix = edges_of(CHILDREN, parent);
+    let mut free = Vec::new();
+    for (row, _) in rows.scan(Table::Waiting, &prefix, &prefix, usize::MAX)? {
+        let child = cid_at_end(&row)?;
+        rows.remove(Table::Waiting, row);
+        rows.remove(Table::Waiting, edge(MISSING, &child, parent));
+        if !rows.any(Table::Waiting, &edges_of(MISSING, &child))? {
+            free.push(child);
+        }
+    }
+    Ok(free)
+}
+
+/// Whether the block still waits for a parent.
+pub(crate) fn waits<S: Read>(rows: &Txn<'_, S>, child: &Cid) -> Result<bool, Error> {
+    Ok(rows.any(Table::Waiting, &edges_of(MISSING, child))?)
+}
+
+/// Adds a row of wants.
+pub(crate) fn want<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, want: Want, depth: u32, cid: &Cid, size: u64) {
+    rows.put(Table::Wants, want_key(want, depth, cid), size_row(size));
+    match want {
+        Want::Now => counts.wants += 1,
+        Want::WhenRoom => counts.dropped += 1,
+    }
+}
+
+/// Removes the row of wants that a block of this depth has, if it has one.
+pub(crate) fn unwant<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, depth: u32, cid: &Cid) -> Result<(), Error> {
+    for want in [Want::Now, Want::WhenRoom] {
+        let key = want_key(want, depth, cid);
+        if rows.get(Table::Wants, &key)?.is_some() {
+            rows.remove(Table::Wants, key);
+            match want {
+                Want::Now => counts.wants -= 1,
+                Want::WhenRoom => counts.dropped -= 1,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Up to `limit` wants of a kind after the row given, deepest first: the row, the block and its size.
+pub(crate) fn wants<S: Read>(
+    rows: &Txn<'_, S>,
+    want: Want,
+    after: Option<&Bytes>,
+    limit: usize,
+) -> Result<Vec<(Bytes, Cid, u64)>, Error> {
+    let mut from = after.map(|row| row.to_vec()).unwrap_or_default();
+    from.push(0);
+    let rows = rows.scan(Table::Wants, &[want as u8], &from, limit)?;
+    rows.into_iter().map(|(row, size)| Ok((row.clone(), cid_at_end(&row)?, size_of(&size)?))).collect()
+}
+
+/// Keeps the body of a block that cannot be merged yet.
+pub(crate) fn keep_body<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, depth: u32, cid: &Cid, bytes: &Bytes) {
+    rows.put(Table::Blocks, cid.to_row(), bytes.clone());
+    rows.put(Table::Bodies, body_key(depth, cid), size_row(bytes.len() as u64));
+    counts.pending_bytes += bytes.len() as u64;
+}
+
+/// Marks a pending block whose parents are all merged and whose body is here: it is not dropped any more.
+pub(crate) fn ready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, depth: u32, cid: &Cid) {
+    rows.remove(Table::Bodies, body_key(depth, cid));
+    rows.put(Table::Ready, cid.to_row(), Bytes::new());
+    counts.ready += 1;
+}
+
+/// The next block that may be merged.
+pub(crate) fn next_ready<S: Read>(rows: &Txn<'_, S>) -> Result<Option<Cid>, Error> {
+    rows.scan(Table::Ready, &[], &[], 1)?.first().map(|(row, _)| cid_at_end(row)).transpose()
+}
+
+/// Forgets that a block was ready: it is merged now.
+pub(crate) fn unready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid, size: u64) {
+    rows.remove(Table::Ready, cid.to_row());
+    counts.ready -= 1;
+    counts.pending_bytes -= size;
+}
+
+/// Drops bodies, nearest the heads first, until what is kept fits.
+pub(crate) fn drop_bodies<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, bytes_max: u64) -> Result<(), Error> {
+    while counts.pending_bytes > bytes_max {
+        let Some((key, size)) = rows.scan(Table::Bodies, &[], &[], 1)?.pop() else { break };
+        let (cid, size) = (cid_at_end(&key)?, size_of(&size)?);
+        let depth = u32::from_be_bytes(*key.first_chunk().ok_or_else(damaged)?);
+        rows.remove(Table::Bodies, key);
+        rows.remove(Table::Blocks, cid.to_row());
+        rows.put_node(&cid, &Node::Pending { depth, size, body: false });
+        want(rows, counts, Want::WhenRoom, depth, &cid, size);
+        counts.pending_bytes -= size;
+    }
+    Ok(())
+}

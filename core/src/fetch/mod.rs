@@ -1,0 +1,323 @@
+//! Fetching blocks: whom to ask, when to ask the next, when to stop asking.
+//!
+//! All of this is volatile. A *rumour* is an announced CID whose bytes have not come; an
+//! *obligation* is a block on which merged state depends, and the store knows it too. Each belongs
+//! to the lane of the peer that announced it last (or something above it), and every lane has its
+//! own window of fetches in flight, so that what one peer announces cannot delay what another does.
+
+mod lanes;
+mod task;
+
+pub(crate) use task::Kind;
+
+use crate::{Cid, Config, Effect, Event, Peer, Timer, limits::PEERS_PER_WANT_MAX};
+use alloc::{collections::BTreeMap, vec::Vec};
+use bytes::Bytes;
+use core::ops::RangeInclusive;
+use core::time::Duration;
+use lanes::Lanes;
+use task::{State, Task};
+
+/// Rounds over all known peers before a rumour is parked.
+const RUMOUR_ROUNDS: u8 = 3;
+/// A pause after a fruitless round doubles up to 2 to this power ticks.
+const PAUSE_DOUBLINGS_MAX: u8 = 6;
+/// Attempts saturate here: enough to tell an answer from those before it.
+const ATTEMPT_MAX: u32 = 64;
+/// Obligations of one lane that are held in memory; the others are in the store alone.
+const OBLIGATIONS_PER_LANE_MAX: usize = 1024;
+/// Rumours of all lanes together, as a multiple of what one lane may have.
+const RUMOUR_LANES_FULL_MAX: usize = 16;
+
+/// The peers that may have a block, the likeliest first.
+pub(crate) type Peers = Vec<Peer>;
+
+/// Puts a peer first, without letting the list grow over its limit.
+pub(crate) fn remember(peers: &mut Peers, peer: Peer) {
+    peers.retain(|known| *known != peer);
+    peers.insert(0, peer);
+    peers.truncate(PEERS_PER_WANT_MAX);
+}
+
+/// What is being fetched.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Fetcher {
+    tasks: BTreeMap<Cid, Task>,
+    lanes: Lanes,
+    /// Whether the tick timer is set.
+    ticking: bool,
+    /// Peers that announced or served something good of late: whom to ask for a block of which nothing else is known.
+    suppliers: Peers,
+    /// Where loading obligations from the store goes on.
+    pub(crate) cursor: Option<Bytes>,
+}
+
+impl Fetcher {
+    pub(crate) const fn rumours(&self) -> usize {
+        self.lanes.totals().rumours
+    }
+
+    /// Obligations that are held in memory.
+    pub(crate) const fn obligations(&self) -> usize {
+        self.lanes.totals().obligations
+    }
+
+    pub(crate) const fn in_flight(&self) -> usize {
+        self.lanes.totals().flying
+    }
+
+    /// Bytes for which room is reserved, and for how many bodies.
+    pub(crate) const fn reserved(&self) -> (u64, usize) {
+        (self.lanes.totals().reserved, self.lanes.totals().dropped)
+    }
+
+    pub(crate) fn holds(&self, cid: &Cid) -> bool {
+        self.tasks.contains_key(cid)
+    }
+
+    pub(crate) fn is_rumour(&self, cid: &Cid) -> bool {
+        self.tasks.get(cid).is_some_and(|task| task.kind == Kind::Rumour)
+    }
+
+    /// The peers that may have what lies below this block.
+    pub(crate) fn peers_of(&self, cid: &Cid) -> Peers {
+        self.tasks.get(cid).map(|task| task.peers.clone()).unwrap_or_default()
+    }
+
+    pub(crate) const fn suppliers(&self) -> &Peers {
+        &self.suppliers
+    }
+
+    pub(crate) fn supplied(&mut self, peer: Peer) {
+        if self.suppliers.first() != Some(&peer) {
+            remember(&mut self.suppliers, peer);
+        }
+    }
+
+    /// A peer announced this block, of which nothing is known.
+    pub(crate) fn rumour(&mut self, cid: Cid, peer: Peer, config: &Config) {
+        if let Some(task) = self.tasks.get_mut(&cid) {
+            task.add_peer(peer);
+            match task.state {
+                State::Flying { .. } | State::Void => {}
+                State::Waiting | State::Pausing { .. } | State::Parked => self.restart(cid, Some(peer)),
+            }
+            return;
+        }
+        self.make_room_for_rumour(peer, config.rumours_per_peer_max);
+        self.insert(cid, Task::new(Kind::Rumour, Some(peer), alloc::vec![peer]));
+    }
+
+    /// The block's bytes came and break a rule: a rumour that is not to be fetched again.
+    pub(crate) fn void_rumour(&mut self, cid: Cid, peer: Peer, config: &Config) {
+        if !self.holds(&cid) {
+            self.rumour(cid, peer, config);
+        }
+        self.set_state(cid, State::Void);
+    }
+
+    /// The block must be fetched for the sake of a merged state to come. It may not fit in memory: then the store alone knows it.
+    pub(crate) fn obligation(&mut self, cid: Cid, peers: &[Peer]) {
+        self.want(cid, Kind::Obligation, peers);
+    }
+
+    /// The block's body was dropped, and there is room for it again.
+    pub(crate) fn dropped(&mut self, cid: Cid, size: u64) {
+        let peers = self.suppliers.clone();
+        self.want(cid, Kind::Dropped { size }, &peers);
+    }
+
+    fn want(&mut self, cid: Cid, kind: Kind, peers: &[Peer]) {
+        if let Some(task) = self.tasks.get(&cid) {
+            let (was, state) = (task.kind, task.state);
+            if was == Kind::Rumour || kind == Kind::Obligation {
+                self.set_kind(cid, kind);
+            }
+            if let Some(task) = self.tasks.get_mut(&cid) {
+                peers.iter().rev().for_each(|peer| task.add_peer(*peer));
+            }
+            if !matches!(state, State::Flying { .. } | State::Waiting) {
+                self.restart(cid, peers.first().copied());
+            }
+            return;
+        }
+        let lane = peers.first().copied();
+        if self.lanes.obligations(lane) < OBLIGATIONS_PER_LANE_MAX {
+            self.insert(cid, Task::new(kind, lane, peers.to_vec()));
+        }
+    }
+
+    /// A peer announced something that is pending here: it is worth asking for what pauses.
+    pub(crate) fn wake(&mut self, peer: Peer) {
+        let pausing = |task: &Task| matches!(task.state, State::Pausing { .. }) && task.kind != Kind::Rumour;
+        let woken: Vec<Cid> = self.tasks.iter().filter(|(_, task)| pausing(task)).map(|(cid, _)| *cid).collect();
+        for cid in woken {
+            if let Some(task) = self.tasks.get_mut(&cid) {
+                task.add_peer(peer);
+            }
+            self.restart(cid, Some(peer));
+        }
+    }
+
+    /// The block is here, or not wanted any more.
+    pub(crate) fn done(&mut self, cid: &Cid) {
+        if let Some(task) = self.tasks.remove(cid) {
+            self.lanes.leave(cid, &task);
+        }
+    }
+
+    /// An attempt failed: the next peer is asked at once, or after a pause when all were.
+    pub(crate) fn failed(&mut self, cid: Cid, attempt: u32, out: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.get_mut(&cid) else { return };
+        if task.attempt != attempt || !matches!(task.state, State::Flying { .. }) {
+            return;
+        }
+        task.attempt = (task.attempt + 1).min(ATTEMPT_MAX);
+        task.tried += 1;
+        if usize::from(task.tried) <= task.peers.len() {
+            task.state = State::Flying { age: 0 };
+            out.push(task.fetch(cid));
+            return;
+        }
+        self.end_round(cid, out);
+    }
+
+    fn end_round(&mut self, cid: Cid, out: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.get_mut(&cid) else { return };
+        task.tried = 0;
+        task.rounds = (task.rounds + 1).min(RUMOUR_ROUNDS.max(PAUSE_DOUBLINGS_MAX));
+        let rounds = task.rounds;
+        let rumour = task.kind == Kind::Rumour;
+        if rounds == RUMOUR_ROUNDS {
+            out.push(Effect::Notify(Event::Parked { cid, obligation: !rumour }));
+        }
+        let parked = rumour && rounds >= RUMOUR_ROUNDS;
+        self.set_state(cid, if parked { State::Parked } else { State::Pausing { left: 1 << rounds } });
+    }
+
+    /// Time has passed: fetches time out, pauses end.
+    pub(crate) fn tick(&mut self, config: &Config, out: &mut Vec<Effect>) {
+        self.ticking = false;
+        let cids: Vec<Cid> = self.tasks.keys().copied().collect();
+        for cid in cids {
+            let Some(task) = self.tasks.get_mut(&cid) else { continue };
+            match &mut task.state {
+                // The tick that a fetch was started in is a part of one, so that one does not count.
+                State::Flying { age } if *age >= config.fetch_timeout_ticks => {
+                    let attempt = task.attempt;
+                    self.failed(cid, attempt, out);
+                }
+                State::Flying { age } => *age += 1,
+                State::Pausing { left } if *left > 1 => *left -= 1,
+                State::Pausing { .. } => self.set_state(cid, State::Waiting),
+                State::Waiting | State::Parked | State::Void => {}
+            }
+        }
+    }
+
+    /// Starts what the windows allow, lanes in turn, and sets the tick timer where it is needed.
+    pub(crate) fn pump(&mut self, config: &Config, out: &mut Vec<Effect>) {
+        while self.lanes.totals().flying < config.fetches_max {
+            let Some(cid) = self.lanes.next(config.fetches_per_peer_max) else { break };
+            self.launch(cid, out);
+        }
+        if !self.ticking && self.lanes.totals().active > 0 {
+            self.ticking = true;
+            out.push(Effect::SetTimer { timer: Timer::Fetch, after: tick_range(config) });
+        }
+    }
+
+    /// Starts this block's fetch although the windows are full: the oldest fetch of the fullest lane
+    /// makes way. So a head is asked for at once, however many unanswered fetches there are; an
+    /// answer to the one that made way still counts.
+    pub(crate) fn hurry(&mut self, cid: Cid, config: &Config, out: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.get(&cid).filter(|task| task.state == State::Waiting) else { return };
+        let lane = task.lane;
+        let victim = if self.lanes.is_full(lane, config.fetches_per_peer_max) {
+            self.lanes.oldest_flying(lane)
+        } else {
+            self.lanes.fullest().and_then(|lane| self.lanes.oldest_flying(lane))
+        };
+        if let Some(victim) = victim {
+            self.make_way(victim);
+        }
+        self.launch(cid, out);
+    }
+
+    fn make_way(&mut self, cid: Cid) {
+        let Some(task) = self.tasks.get_mut(&cid) else { return };
+        task.attempt = (task.attempt + 1).min(ATTEMPT_MAX);
+        let state = if task.kind == Kind::Rumour { State::Parked } else { State::Pausing { left: 1 } };
+        self.set_state(cid, state);
+    }
+
+    fn launch(&mut self, cid: Cid, out: &mut Vec<Effect>) {
+        self.set_state(cid, State::Flying { age: 0 });
+        if let Some(task) = self.tasks.get(&cid) {
+            out.push(task.fetch(cid));
+        }
+    }
+
+    /// Asks anew, this peer first.
+    fn restart(&mut self, cid: Cid, lane: Option<Peer>) {
+        let Some(mut task) = self.tasks.remove(&cid) else { return };
+        self.lanes.leave(&cid, &task);
+        (task.tried, task.rounds, task.state) = (0, 0, State::Waiting);
+        task.lane = lane.or(task.lane);
+        self.insert(cid, task);
+    }
+
+    fn insert(&mut self, cid: Cid, task: Task) {
+        self.lanes.join(cid, &task);
+        self.tasks.insert(cid, task);
+    }
+
+    fn set_state(&mut self, cid: Cid, state: State) {
+        let Some(task) = self.tasks.get_mut(&cid) else { return };
+        self.lanes.leave(&cid, task);
+        task.state = state;
+        self.lanes.join(cid, task);
+    }
+
+    fn set_kind(&mut self, cid: Cid, kind: Kind) {
+        let Some(task) = self.tasks.get_mut(&cid) else { return };
+        self.lanes.leave(&cid, task);
+        task.kind = kind;
+        // A rumour that was left alone matters now.
+        if matches!(task.state, State::Parked | State::Void) {
+            task.state = State::Pausing { left: 1 };
+        }
+        self.lanes.join(cid, task);
+    }
+
+    /// Evicts a rumour where the peer, or all together, have too many.
+    fn make_room_for_rumour(&mut self, peer: Peer, per_peer_max: usize) {
+        let full = if self.lanes.rumours(Some(peer)) >= per_peer_max.max(1) {
+            Some(Some(peer))
+        } else if self.rumours() >= per_peer_max.max(1) * RUMOUR_LANES_FULL_MAX {
+            self.lanes.most_rumours()
+        } else {
+            None
+        };
+        let Some(lane) = full else { return };
+        let tasks = &self.tasks;
+        let is_rumour = |cid: &Cid| tasks.get(cid).is_some_and(|task| task.kind == Kind::Rumour);
+        let pausing = || tasks.iter().find(|(_, task)| task.lane == lane && task.is_pausing_rumour()).map(|(cid, _)| *cid);
+        if let Some(victim) = self.lanes.oldest_rumour(lane, is_rumour).or_else(pausing) {
+            self.done(&victim);
+        }
+    }
+
+    /// Forgets obligations that nobody serves and that no peer is known for, so that others, which
+    /// only the store knows, get their turn.
+    pub(crate) fn rotate(&mut self) {
+        let stale = |task: &Task| task.kind == Kind::Obligation && task.rounds > 0 && matches!(task.state, State::Pausing { .. });
+        let stale: Vec<Cid> = self.tasks.iter().filter(|(_, task)| stale(task)).map(|(cid, _)| *cid).collect();
+        stale.iter().for_each(|cid| self.done(cid));
+    }
+}
+
+fn tick_range(config: &Config) -> RangeInclusive<Duration> {
+    let tick = config.fetch_timeout / u32::from(config.fetch_timeout_ticks.max(1));
+    tick..=tick + tick / 4
+}

@@ -1,0 +1,79 @@
+//! Announcing heads: rounds, what others announced, and answers to those that lag.
+
+use crate::{Cid, Config, Effect, Timer};
+use alloc::{collections::BTreeMap, vec::Vec};
+use core::{ops::RangeInclusive, time::Duration};
+
+/// Rounds running that a head heard from others may be left out of.
+const SKIPS_MAX: u8 = 2;
+/// A jittered second: when a peer that lags is answered, unless someone else did.
+const ANSWER_AFTER: RangeInclusive<Duration> = Duration::from_millis(500)..=Duration::from_millis(1500);
+
+/// What is remembered of a current head.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+struct Mark {
+    /// Someone announced it since the last round.
+    heard: bool,
+    /// Rounds running that it was left out of.
+    skips: u8,
+    /// Someone announced it since an answer became due.
+    answered: bool,
+}
+
+/// What was heard of our heads. Only current heads are kept.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Gossip {
+    marks: BTreeMap<Cid, Mark>,
+    answer_due: bool,
+}
+
+impl Gossip {
+    /// Someone announced one of our heads.
+    pub(crate) fn heard(&mut self, head: Cid) {
+        let answered = self.answer_due;
+        let mark = self.marks.entry(head).or_default();
+        mark.heard = true;
+        mark.answered |= answered;
+    }
+
+    /// A block is a head no more.
+    pub(crate) fn forget(&mut self, cid: &Cid) {
+        self.marks.remove(cid);
+    }
+
+    /// Someone announced only what we have long merged: our heads are due, unless others announce them first.
+    pub(crate) fn owe_answer(&mut self, out: &mut Vec<Effect>) {
+        if !self.answer_due {
+            self.answer_due = true;
+            out.push(Effect::SetTimer { timer: Timer::Answer, after: ANSWER_AFTER });
+        }
+    }
+
+    /// Whether a head belongs in the answer that is due now.
+    pub(crate) fn answers_with(&self, head: &Cid) -> bool {
+        !self.marks.get(head).is_some_and(|mark| mark.answered)
+    }
+
+    /// The answer was given.
+    pub(crate) fn answered(&mut self) {
+        self.answer_due = false;
+        self.marks.values_mut().for_each(|mark| mark.answered = false);
+        self.marks.retain(|_, mark| *mark != Mark::default());
+    }
+
+    /// Whether a head belongs in this round. To be asked once a head and round.
+    pub(crate) fn round_takes(&mut self, head: &Cid) -> bool {
+        let Some(mark) = self.marks.get_mut(head) else { return true };
+        let skip = mark.heard && mark.skips < SKIPS_MAX;
+        mark.heard = false;
+        mark.skips = if skip { mark.skips + 1 } else { 0 };
+        !skip
+    }
+}
+
+/// Sets the timer of the next round.
+pub(crate) fn set_round(config: &Config, out: &mut Vec<Effect>) {
+    let mean = config.rebroadcast_interval;
+    let jitter = mean * u32::from(config.rebroadcast_jitter_percent.min(100)) / 100;
+    out.push(Effect::SetTimer { timer: Timer::Rebroadcast, after: mean - jitter..=mean + jitter });
+}

@@ -1,0 +1,116 @@
+//! Merging blocks whose parents are all merged.
+
+use super::step::Step;
+use crate::{
+    Bytes, Cid, DagName, Effect, Error, Event, Validator,
+    dag::{
+        heads,
+        node::Node,
+        pending::{self, Want},
+    },
+    set::{self, Removal},
+    store::{Store, Table},
+    wire::{Block, Delta},
+};
+use alloc::{format, vec::Vec};
+
+impl<S: Store, V: Validator> Step<'_, S, V> {
+    /// Merges what is ready, up to the step's limit.
+    pub(super) fn merge_ready(&mut self) -> Result<(), Error> {
+        let mut merged_bytes = 0;
+        while self.counts.ready > 0 && merged_bytes < self.config.step_bytes_max {
+            let Some(cid) = pending::next_ready(&self.rows)? else { break };
+            let bytes = self.rows.body(&cid)?;
+            merged_bytes += bytes.len() as u64;
+            pending::unready(&mut self.rows, &mut self.counts, &cid, bytes.len() as u64);
+            let block = self.read(&bytes);
+            self.merge(cid, &bytes, block)?;
+        }
+        Ok(())
+    }
+
+    /// Merges an obligation whose parents are all merged.
+    pub(super) fn merge(&mut self, cid: Cid, bytes: &Bytes, block: Block) -> Result<(), Error> {
+        self.counts.obligations -= 1;
+        self.rows.put(Table::Blocks, cid.to_row(), bytes.clone());
+        match &block.delta {
+            Ok(delta) => self.merge_good(cid, &block.links, delta, &[])?,
+            Err(_) => self.merge_void(cid, &block.links)?,
+        }
+        for child in pending::release(&mut self.rows, &cid)? {
+            self.free(child)?;
+        }
+        Ok(())
+    }
+
+    /// Merges a good block: its links, its delta, and its headship. `ranks` are those of the
+    /// tombstones' targets, in their order, where the caller knows them.
+    pub(super) fn merge_good(&mut self, cid: Cid, links: &[Cid], delta: &Delta, ranks: &[Removal]) -> Result<(), Error> {
+        let parents = self.parents(links)?;
+        let height = height_over(&parents);
+        let mut gone = Vec::new();
+        for (parent, node) in &parents {
+            heads::cover(&mut self.rows, &mut self.counts, &delta.dag, parent, node, &mut gone)?;
+        }
+        gone.iter().for_each(|cid| self.gossip.forget(cid));
+        heads::add(&mut self.rows, &mut self.counts, &cid, &delta.dag, height, delta.priority);
+        set::apply(&mut self.rows, &mut self.counts, &cid, height, delta, ranks)?;
+        self.rows.put_node(&cid, &Node::Good { height, declared: delta.priority, dag: delta.dag.clone() });
+        self.counts.misdeclared += u64::from(delta.priority != height);
+        self.merged(cid, height, delta.dag.clone(), false);
+        Ok(())
+    }
+
+    /// Merges a void block: it stands for ancestry and passes headship through, and no more.
+    fn merge_void(&mut self, cid: Cid, links: &[Cid]) -> Result<(), Error> {
+        let parents = self.parents(links)?;
+        let height = height_over(&parents);
+        let mut under = Vec::new();
+        for (parent, node) in &parents {
+            heads::under(&self.rows, parent, node, &mut under)?;
+        }
+        under.sort_unstable();
+        under.dedup();
+        set::forget_early(&mut self.rows, &mut self.counts, &cid)?;
+        self.rows.put_node(&cid, &Node::Void { height, under });
+        self.counts.void += 1;
+        self.merged(cid, height, DagName::default(), true);
+        Ok(())
+    }
+
+    fn merged(&mut self, cid: Cid, height: u64, dag: DagName, void: bool) {
+        self.counts.merged += 1;
+        self.counts.height_max = self.counts.height_max.max(height);
+        self.out.push(Effect::Notify(Event::Merged { cid, height, dag, void }));
+    }
+
+    fn parents(&self, links: &[Cid]) -> Result<Vec<(Cid, Node)>, Error> {
+        let parent = |link: &Cid| match self.rows.node(link)? {
+            Some(node) if node.is_merged() => Ok((*link, node)),
+            _ => Err(Error::Corrupt(format!("block {link} is a parent of a block to be merged, and is not merged"))),
+        };
+        links.iter().map(parent).collect()
+    }
+
+    /// A pending block waits for nothing any more: it is ready, or its body is fetched for that.
+    fn free(&mut self, cid: Cid) -> Result<(), Error> {
+        match self.rows.node(&cid)? {
+            Some(Node::Pending { depth, body: true, .. }) => {
+                pending::ready(&mut self.rows, &mut self.counts, depth, &cid);
+            }
+            Some(Node::Pending { depth, size, body: false }) => {
+                pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
+                pending::want(&mut self.rows, &mut self.counts, Want::Now, depth, &cid, size);
+                let peers = self.fetch.suppliers().clone();
+                self.fetch.obligation(cid, &peers);
+            }
+            _ => return Err(Error::Corrupt(format!("block {cid} waits for a parent and is not pending"))),
+        }
+        Ok(())
+    }
+}
+
+/// 1 + the greatest height of the parents; 1 for a root (DESIGN: height is a fact of the DAG).
+fn height_over(parents: &[(Cid, Node)]) -> u64 {
+    1 + parents.iter().filter_map(|(_, node)| node.height()).max().unwrap_or(0)
+}

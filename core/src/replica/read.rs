@@ -1,0 +1,111 @@
+//! Reads.
+
+use super::Head;
+use crate::{
+    Bytes, Cid, Error, Key,
+    dag::{heads, node},
+    query::{Query, Rows},
+    set::record,
+    store::{Read, Table},
+};
+use alloc::vec::Vec;
+use core::ops::ControlFlow;
+
+/// Reads over the rows of a store or of a snapshot.
+#[derive(Clone, Copy, Debug)]
+pub struct View<R> {
+    rows: R,
+}
+
+impl<R: Read> View<R> {
+    pub(super) const fn new(rows: R) -> Self {
+        Self { rows }
+    }
+
+    /// The key's value, or `None` when no version of it lives. One read.
+    ///
+    /// # Errors
+    /// When the store fails or is damaged; likewise for all reads below.
+    pub fn get(&self, key: &Key) -> Result<Option<Bytes>, Error> {
+        self.rows.get(Table::Keys, key.as_bytes())?.map(|row| record::value(&row)).transpose()
+    }
+
+    /// Whether the key has a value. One read.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn has(&self, key: &Key) -> Result<bool, Error> {
+        Ok(self.rows.get(Table::Keys, key.as_bytes())?.is_some())
+    }
+
+    /// The length of the key's value in bytes. One read.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn size(&self, key: &Key) -> Result<Option<usize>, Error> {
+        Ok(self.get(key)?.map(|value| value.len()))
+    }
+
+    /// The rows that a query selects, one by one.
+    pub fn rows(self, query: &Query) -> Rows<R> {
+        Rows::new(self.rows, query, record::value)
+    }
+
+    /// All heads, by DAG name, highest first.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn heads(&self) -> Result<Vec<Head>, Error> {
+        let mut found = Vec::new();
+        self.rows.scan(Table::Heads, &[], &[], &mut |key, row| {
+            found.push(heads::decode(key, row).map(|(head, _)| head));
+            ControlFlow::Continue(())
+        })?;
+        found.into_iter().collect()
+    }
+
+    /// The bytes of a block that is merged or pending.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn block(&self, cid: &Cid) -> Result<Option<Bytes>, Error> {
+        Ok(self.rows.get(Table::Blocks, cid.digest())?)
+    }
+
+    /// Whether the block is merged.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn is_merged(&self, cid: &Cid) -> Result<bool, Error> {
+        let row = self.rows.get(Table::Nodes, cid.digest())?;
+        row.map_or(Ok(false), |row| Ok(node::decode_row(cid, &row)?.is_merged()))
+    }
+
+    /// Up to `limit` merged blocks in order of their CIDs, after the one given.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn merged(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, Error> {
+        let mut from = after.map(|cid| cid.digest().to_vec()).unwrap_or_default();
+        from.extend(after.map(|_| 0));
+        let mut found: Vec<Cid> = Vec::new();
+        let mut damage = Ok(());
+        self.rows.scan(Table::Nodes, &[], &from, &mut |key, row| {
+            if found.len() >= limit {
+                return ControlFlow::Break(());
+            }
+            let Ok(digest) = key.try_into() else { return ControlFlow::Continue(()) };
+            let cid = Cid::from_digest(digest);
+            match node::decode_row(&cid, row) {
+                Ok(node) if node.is_merged() => found.push(cid),
+                Ok(_) => {}
+                Err(error) => {
+                    damage = Err(error);
+                    return ControlFlow::Break(());
+                }
+            }
+            ControlFlow::Continue(())
+        })?;
+        damage.map(|()| found)
+    }
+}

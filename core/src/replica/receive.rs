@@ -1,0 +1,151 @@
+//! What comes from peers: announcements and blocks.
+
+use super::step::Step;
+use crate::{
+    Bytes, Cid, Effect, Error, Event, Peer, Validator, Verdict,
+    dag::{heads, node::Node, pending},
+    store::Store,
+    wire::{self, Block},
+};
+use alloc::vec::Vec;
+
+impl<S: Store, V: Validator> Step<'_, S, V> {
+    /// Hears an announcement. What is good in it counts, whatever else it holds.
+    pub(super) fn hear(&mut self, from: Peer, payload: &[u8]) -> Result<(), Error> {
+        let Some(announcement) = wire::decode_announcement(payload) else {
+            self.out.push(Effect::Notify(Event::BadBroadcast { from, heads: 0 }));
+            return Ok(());
+        };
+        if announcement.bad > 0 {
+            self.out.push(Effect::Notify(Event::BadBroadcast { from, heads: announcement.bad }));
+        }
+        let (mut stale, mut pending, mut first) = (0, false, None);
+        for cid in &announcement.heads {
+            match self.rows.node(cid)? {
+                None => {
+                    self.fetch.rumour(*cid, from, self.config);
+                    first = first.or(Some(*cid));
+                }
+                Some(Node::Wanted { .. }) => {
+                    self.fetch.obligation(*cid, &[from]);
+                    pending = true;
+                }
+                Some(Node::Pending { .. }) => pending = true,
+                Some(node) if heads::is_head(&self.rows, cid, &node)? => self.gossip.heard(*cid),
+                Some(_) => stale += 1,
+            }
+        }
+        if pending {
+            self.fetch.supplied(from);
+            self.fetch.wake(from);
+        }
+        if stale > 0 && stale == announcement.heads.len() {
+            self.gossip.owe_answer(self.out);
+        }
+        self.fetch.pump(self.config, self.out);
+        if let Some(cid) = first {
+            self.fetch.hurry(cid, self.config, self.out);
+        }
+        Ok(())
+    }
+
+    /// Takes a block. Bytes that hash right are the block, whoever sent them and whether or not they were asked for.
+    pub(super) fn receive(&mut self, from: Peer, cid: Cid, bytes: &Bytes, attempt: u32) -> Result<(), Error> {
+        if Cid::of(bytes) != cid {
+            self.out.push(Effect::Notify(Event::WrongBytes { from, cid }));
+            self.fetch.failed(cid, attempt, self.out);
+            return Ok(());
+        }
+        match self.rows.node(&cid)? {
+            Some(Node::Good { .. } | Node::Void { .. } | Node::Pending { body: true, .. }) => {
+                self.fetch.done(&cid);
+                return Ok(());
+            }
+            Some(Node::Pending { depth, .. }) => {
+                self.fetch.supplied(from);
+                pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
+                self.body_came_back(cid, bytes, depth)?;
+            }
+            Some(Node::Wanted { depth }) => {
+                self.fetch.supplied(from);
+                pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
+                let block = self.read(bytes);
+                self.admit(from, cid, bytes, block, depth)?;
+            }
+            None => {
+                let block = self.read(bytes);
+                if block.delta.is_err() {
+                    return self.leave_void(from, cid, &block);
+                }
+                self.fetch.supplied(from);
+                self.counts.obligations += 1;
+                let announced = self.fetch.is_rumour(&cid);
+                self.admit(from, cid, bytes, block, 0)?;
+                if announced
+                    && let Some(node) = self.rows.node(&cid)?
+                    && heads::is_head(&self.rows, &cid, &node)?
+                {
+                    self.gossip.heard(cid);
+                }
+            }
+        }
+        self.fetch.done(&cid);
+        self.merge_ready()
+    }
+
+    /// A block as this replica counts it: void also when the validator says so.
+    pub(super) fn read(&self, bytes: &Bytes) -> Block {
+        let mut block = Block::decode(bytes);
+        if block.delta.is_ok() && self.validator.judge(&block) == Verdict::Void {
+            block.delta = Err(wire::Flaw::Refused);
+        }
+        block
+    }
+
+    /// A block that breaks a rule, and no good block is known to build upon it: left alone, but what
+    /// it links to may be good, and its announcer may announce nothing else.
+    fn leave_void(&mut self, from: Peer, cid: Cid, block: &Block) -> Result<(), Error> {
+        self.out.push(Effect::Notify(Event::VoidRumour { cid }));
+        self.fetch.void_rumour(cid, from, self.config);
+        for link in block.links.iter().take(self.config.rumours_per_peer_max / 2) {
+            if self.rows.node(link)?.is_none() && !self.fetch.holds(link) {
+                self.fetch.rumour(*link, from, self.config);
+            }
+        }
+        Ok(())
+    }
+
+    /// An obligation's bytes came for the first time: it is merged, or waits for its parents.
+    fn admit(&mut self, from: Peer, cid: Cid, bytes: &Bytes, block: Block, depth: u32) -> Result<(), Error> {
+        let mut missing = Vec::new();
+        for link in &block.links {
+            if !self.rows.node(link)?.is_some_and(|node| node.is_merged()) {
+                missing.push(*link);
+            }
+        }
+        if missing.is_empty() {
+            return self.merge(cid, bytes, block);
+        }
+        let mut peers = self.fetch.peers_of(&cid);
+        crate::fetch::remember(&mut peers, from);
+        for link in &missing {
+            if pending::wait(&mut self.rows, &mut self.counts, &cid, link, depth.saturating_add(1))? {
+                self.fetch.obligation(*link, &peers);
+            }
+        }
+        self.rows.put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true });
+        pending::keep_body(&mut self.rows, &mut self.counts, depth, &cid, bytes);
+        pending::drop_bodies(&mut self.rows, &mut self.counts, self.config.pending_bytes_max)
+    }
+
+    /// The bytes of a pending block came again after they had been dropped.
+    fn body_came_back(&mut self, cid: Cid, bytes: &Bytes, depth: u32) -> Result<(), Error> {
+        if !pending::waits(&self.rows, &cid)? {
+            let block = self.read(bytes);
+            return self.merge(cid, bytes, block);
+        }
+        self.rows.put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true });
+        pending::keep_body(&mut self.rows, &mut self.counts, depth, &cid, bytes);
+        pending::drop_bodies(&mut self.rows, &mut self.counts, self.config.pending_bytes_max)
+    }
+}

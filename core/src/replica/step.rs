@@ -1,0 +1,160 @@
+//! One step: what it reads and changes, and how it ends.
+
+use super::Replica;
+use crate::{
+    Config, Effect, Error, Validator,
+    dag::{
+        counts::Counts,
+        heads,
+        pending::{self, Want},
+    },
+    fetch::Fetcher,
+    gossip::{self, Gossip},
+    limits::BROADCAST_BYTES_MAX,
+    store::{Store, Table, Txn, WriteBatch},
+    wire,
+};
+use alloc::{string::String, vec::Vec};
+use bytes::Bytes;
+
+const FORMAT_ROW: &[u8] = b"format";
+/// The format of the rows that this version writes.
+const FORMAT: u32 = 1;
+/// Obligations that are taken from the store at a time.
+const LOAD_MAX: usize = 256;
+/// Obligations are taken from the store when fewer than this are held in memory.
+const LOAD_BELOW: usize = 512;
+/// Fetches at once for bodies that were dropped.
+const REFETCHES_MAX: usize = 64;
+
+/// The state of a step.
+pub(super) struct Step<'a, S, V> {
+    pub(super) rows: Txn<'a, S>,
+    pub(super) counts: Counts,
+    pub(super) fetch: &'a mut Fetcher,
+    pub(super) gossip: &'a mut Gossip,
+    pub(super) config: &'a Config,
+    pub(super) validator: &'a V,
+    pub(super) out: &'a mut Vec<Effect>,
+}
+
+impl<'a, S: Store, V: Validator> Step<'a, S, V> {
+    /// Does the work, and gives the changes to be committed and the counts after them.
+    pub(super) fn run(
+        replica: &'a mut Replica<S, V>,
+        out: &'a mut Vec<Effect>,
+        work: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<(WriteBatch, Counts), Error> {
+        let Replica { store, config, validator, counts, fetch, gossip, .. } = replica;
+        let before = *counts;
+        let mut step = Self { rows: Txn::new(store), counts: before, fetch, gossip, config, validator, out };
+        work(&mut step)?;
+        step.fetch_more()?;
+        if step.counts != before {
+            step.counts.write(&mut step.rows);
+        }
+        Ok((step.rows.into_batch(), step.counts))
+    }
+
+    /// Announces the heads that `takes` lets through, in as few messages as fit.
+    pub(super) fn announce_all(
+        &mut self,
+        mut takes: impl FnMut(&mut Gossip, &crate::Head) -> bool,
+    ) -> Result<(), Error> {
+        let mut heads = Vec::new();
+        for (key, row) in self.rows.scan(Table::Heads, &[], &[], usize::MAX)? {
+            let (head, _) = heads::decode(&key, &row)?;
+            if takes(self.gossip, &head) {
+                heads.push(head);
+            }
+        }
+        let heads = heads.iter().map(|head| (head.cid, &head.dag));
+        self.out.extend(wire::encode_announcements(heads, BROADCAST_BYTES_MAX).into_iter().map(Effect::Broadcast));
+        Ok(())
+    }
+
+    /// A round of announcing our heads, those left out that others announced since the last one.
+    pub(super) fn announce_round(&mut self) -> Result<(), Error> {
+        gossip::set_round(self.config, self.out);
+        self.announce_all(|gossip, head| gossip.round_takes(&head.cid))
+    }
+
+    /// Announces our heads to someone who lags, unless others did.
+    pub(super) fn answer(&mut self) -> Result<(), Error> {
+        self.announce_all(|gossip, head| gossip.answers_with(&head.cid))?;
+        self.gossip.answered();
+        Ok(())
+    }
+
+    /// A tick of the fetch timer.
+    pub(super) fn tick(&mut self) -> Result<(), Error> {
+        self.fetch.tick(self.config, self.out);
+        if self.counts.wants > self.fetch.obligations() as u64 {
+            self.fetch.rotate();
+        }
+        Ok(())
+    }
+
+    /// Starts what may be fetched now.
+    fn fetch_more(&mut self) -> Result<(), Error> {
+        let held = self.fetch.obligations();
+        if held < LOAD_BELOW && self.counts.wants > held as u64 {
+            self.load_obligations()?;
+        }
+        if self.counts.dropped > 0 {
+            self.refetch_dropped()?;
+        }
+        self.fetch.pump(self.config, self.out);
+        Ok(())
+    }
+
+    /// Takes obligations that only the store knows, from where the last load ended.
+    pub(super) fn load_obligations(&mut self) -> Result<(), Error> {
+        if self.counts.wants == 0 {
+            self.fetch.cursor = None;
+            return Ok(());
+        }
+        let peers = self.fetch.suppliers().clone();
+        let wants = pending::wants(&self.rows, Want::Now, self.fetch.cursor.as_ref(), LOAD_MAX)?;
+        self.fetch.cursor = wants.get(LOAD_MAX - 1).map(|(row, ..)| row.clone());
+        for (_, cid, _) in wants {
+            self.fetch.obligation(cid, &peers);
+        }
+        Ok(())
+    }
+
+    /// Fetches dropped bodies again, deepest first, as far as there is room. A quarter is left free,
+    /// so that a walk towards the roots does not drop at once what was just fetched again.
+    fn refetch_dropped(&mut self) -> Result<(), Error> {
+        let room = self.config.pending_bytes_max / 4 * 3;
+        let (mut reserved, mut running) = self.fetch.reserved();
+        if running >= REFETCHES_MAX || self.counts.pending_bytes + reserved >= room {
+            return Ok(());
+        }
+        for (_, cid, size) in pending::wants(&self.rows, Want::WhenRoom, None, REFETCHES_MAX)? {
+            if running >= REFETCHES_MAX || self.counts.pending_bytes + reserved + size > room {
+                break;
+            }
+            if !self.fetch.holds(&cid) {
+                self.fetch.dropped(cid, size);
+                reserved += size;
+                running += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Marks a fresh store with our format, and refuses one that is in a format we do not know.
+pub(super) fn check_format<S: Store>(store: &mut S) -> Result<(), Error> {
+    let Some(row) = store.get(Table::Meta, FORMAT_ROW)? else {
+        let row = Bytes::copy_from_slice(&FORMAT.to_le_bytes());
+        let rows = alloc::vec![(Table::Meta, Bytes::from_static(FORMAT_ROW), Some(row))];
+        return Ok(store.commit(WriteBatch { rows })?);
+    };
+    let found = row.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+    match found.ok_or_else(|| Error::Corrupt(String::from("the format row does not decode")))? {
+        FORMAT => Ok(()),
+        found => Err(Error::UnknownFormat { found, newest_known: FORMAT }),
+    }
+}

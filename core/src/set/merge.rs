@@ -1,0 +1,241 @@
+//! Merging a block's puts and tombstones into the records.
+
+use super::{
+    record::{INLINE_MAX, Other, Others, Record, Winner},
+    versions::{Versions, prevailing},
+};
+use crate::{
+    Cid, Error, Key,
+    dag::{counts::Counts, node::Node},
+    store::{Read, Table, Txn},
+    wire::Delta,
+};
+use alloc::vec::Vec;
+use bytes::Bytes;
+use core::mem;
+
+/// A tombstone, with the target's rank where the caller knows it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Removal {
+    pub(crate) target: Cid,
+    pub(crate) rank: Option<u64>,
+}
+
+/// Merges the delta of the good block `cid` with this height. Its tombstones come first, as in
+/// go-ds-crdt; a block cannot name itself, so the order within a block decides nothing.
+pub(crate) fn apply<S: Read>(
+    rows: &mut Txn<'_, S>,
+    counts: &mut Counts,
+    cid: &Cid,
+    height: u64,
+    delta: &Delta,
+    ranks: &[Removal],
+) -> Result<(), Error> {
+    remove_all(rows, counts, delta, ranks)?;
+    let rank = delta.priority.min(height);
+    let mut elements: Vec<(&Key, &Bytes)> = delta.elements.iter().map(|e| (&e.key, &e.value)).collect();
+    // Stable, so that the last write of a key stays the last of its run; sorted rows are cheaper to insert.
+    elements.sort_by_key(|(key, _)| *key);
+    for (at, (key, value)) in elements.iter().enumerate() {
+        let is_last_write = elements.get(at + 1).is_none_or(|(next, _)| next != key);
+        if is_last_write && !(counts.early > 0 && rows.get(Table::Early, &early_key(cid, key))?.is_some()) {
+            let version = Winner { rank, cid: *cid, value: (*value).clone() };
+            add(rows, key, version)?;
+        }
+    }
+    forget_early(rows, counts, cid)
+}
+
+/// Drops the tombstones that waited for this block: it is merged now, good or void.
+pub(crate) fn forget_early<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid) -> Result<(), Error> {
+    if counts.early == 0 {
+        return Ok(());
+    }
+    for (row, _) in rows.scan(Table::Early, cid.digest(), cid.digest(), usize::MAX)? {
+        rows.remove(Table::Early, row);
+        counts.early -= 1;
+    }
+    Ok(())
+}
+
+/// The live versions of a key, the winner last: what a delete has to name.
+pub(crate) fn targets<S: Read>(rows: &Txn<'_, S>, key: &Key) -> Result<Vec<Removal>, Error> {
+    let Some(row) = rows.get(Table::Keys, key.as_bytes())? else { return Ok(Vec::new()) };
+    let record = Record::decode(&row)?;
+    let others = match record.others {
+        Others::Inline(others) => others,
+        Others::Rows(_) => Versions::of(key).first(rows, usize::MAX)?,
+    };
+    let removals = others.iter().map(|other| Removal { target: other.cid, rank: Some(other.rank) });
+    let winner = Removal { target: record.winner.cid, rank: Some(record.winner.rank) };
+    Ok(removals.rev().chain([winner]).collect())
+}
+
+fn early_key(target: &Cid, key: &Key) -> Vec<u8> {
+    let mut row = Vec::with_capacity(32 + key.as_bytes().len());
+    row.extend_from_slice(target.digest());
+    row.extend_from_slice(key.as_bytes());
+    row
+}
+
+fn remove_all<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, delta: &Delta, ranks: &[Removal]) -> Result<(), Error> {
+    let known = |at: usize| ranks.get(at).and_then(|removal| removal.rank);
+    let mut tombstones: Vec<(&Key, Removal)> = delta
+        .tombstones
+        .iter()
+        .enumerate()
+        .map(|(at, tombstone)| (&tombstone.key, Removal { target: tombstone.target, rank: known(at) }))
+        .collect();
+    tombstones.sort_by_key(|(key, _)| *key);
+    let mut of_key = Vec::new();
+    for run in tombstones.chunk_by(|(a, _), (b, _)| a == b) {
+        of_key.clear();
+        of_key.extend(run.iter().map(|(_, removal)| *removal));
+        if let Some((key, _)) = run.first() {
+            remove(rows, counts, key, &of_key)?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes these versions of one key. A tombstone whose target is not merged is kept for it.
+fn remove<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, key: &Key, removals: &[Removal]) -> Result<(), Error> {
+    let mut record = rows.get(Table::Keys, key.as_bytes())?.map(|row| Record::decode(&row)).transpose()?;
+    let before = record.clone();
+    let mut winner_gone = false;
+    for removal in removals {
+        if let Some(record) = &mut record {
+            if record.winner.cid == removal.target {
+                winner_gone = true;
+                continue;
+            }
+            if let Others::Inline(others) = &mut record.others
+                && let Some(at) = others.iter().position(|other| other.cid == removal.target)
+            {
+                others.remove(at);
+                continue;
+            }
+        }
+        remove_row_or_wait(rows, counts, key, record.as_mut(), removal)?;
+    }
+    if let Some(record) = record.as_mut().filter(|_| !winner_gone) {
+        settle(rows, key, record)?;
+    } else if let Some(old) = record.take() {
+        record = take_over(rows, key, old.others)?;
+    }
+    match &record {
+        _ if record == before => {}
+        Some(record) => rows.put(Table::Keys, key.bytes().clone(), record.encode()),
+        None => rows.remove(Table::Keys, key.bytes().clone()),
+    }
+    Ok(())
+}
+
+/// Removes a version that has a row of its own, or keeps the tombstone when its target is not merged.
+fn remove_row_or_wait<S: Read>(
+    rows: &mut Txn<'_, S>,
+    counts: &mut Counts,
+    key: &Key,
+    record: Option<&mut Record>,
+    removal: &Removal,
+) -> Result<(), Error> {
+    let rank = match removal.rank {
+        Some(rank) => rank,
+        None => match rows.node(&removal.target)? {
+            Some(Node::Good { height, declared, .. }) => height.min(declared),
+            Some(Node::Void { .. }) => return Ok(()),
+            _ => {
+                let row = early_key(&removal.target, key);
+                if rows.get(Table::Early, &row)?.is_none() {
+                    rows.put(Table::Early, row, Bytes::new());
+                    counts.early += 1;
+                }
+                return Ok(());
+            }
+        },
+    };
+    if let Some(Record { others: Others::Rows(count), .. }) = record
+        && Versions::of(key).remove(rows, rank, &removal.target)?
+    {
+        *count -= 1;
+    }
+    Ok(())
+}
+
+/// The record after its winner went: the greatest of the others takes over, if any is left.
+fn take_over<S: Read>(rows: &mut Txn<'_, S>, key: &Key, others: Others) -> Result<Option<Record>, Error> {
+    let versions = Versions::of(key);
+    let candidates = match &others {
+        Others::Inline(others) => others.clone(),
+        Others::Rows(_) => versions.greatest(rows)?,
+    };
+    let greatest = candidates.iter().map(|other| other.rank).max();
+    let candidates = candidates.into_iter().filter(|other| Some(other.rank) == greatest).collect();
+    let Some((heir, value)) = prevailing(rows, key, candidates)? else { return Ok(None) };
+    let others = match others {
+        Others::Inline(mut others) => {
+            others.retain(|other| other.cid != heir.cid);
+            Others::Inline(others)
+        }
+        Others::Rows(count) => {
+            versions.remove(rows, heir.rank, &heir.cid)?;
+            Others::Rows(count - 1)
+        }
+    };
+    let mut record = Record { winner: Winner { rank: heir.rank, cid: heir.cid, value }, others };
+    settle(rows, key, &mut record)?;
+    Ok(Some(record))
+}
+
+/// Takes few versions back from their rows into the record, so that the record stays a function of
+/// the live versions.
+fn settle<S: Read>(rows: &mut Txn<'_, S>, key: &Key, record: &mut Record) -> Result<(), Error> {
+    let Others::Rows(count) = record.others else { return Ok(()) };
+    if count > INLINE_MAX as u64 {
+        return Ok(());
+    }
+    let versions = Versions::of(key);
+    let others = versions.first(rows, INLINE_MAX)?;
+    for other in &others {
+        versions.remove(rows, other.rank, &other.cid)?;
+    }
+    record.others = Others::Inline(others);
+    Ok(())
+}
+
+/// Adds a version to a key. A few rows, however many versions the key has.
+fn add<S: Read>(rows: &mut Txn<'_, S>, key: &Key, mut version: Winner) -> Result<(), Error> {
+    let record = match rows.get(Table::Keys, key.as_bytes())? {
+        None => Record { winner: version, others: Others::Inline(Vec::new()) },
+        Some(row) => {
+            let mut record = Record::decode(&row)?;
+            let order = |w: &Winner| (w.rank, w.value.clone(), w.cid);
+            if order(&version) > order(&record.winner) {
+                mem::swap(&mut version, &mut record.winner);
+            }
+            add_other(rows, key, &mut record, Other::of(&version));
+            record
+        }
+    };
+    rows.put(Table::Keys, key.bytes().clone(), record.encode());
+    Ok(())
+}
+
+fn add_other<S: Read>(rows: &mut Txn<'_, S>, key: &Key, record: &mut Record, other: Other) {
+    match &mut record.others {
+        Others::Inline(others) => {
+            // As the rows of versions sort: falling rank, then rising digest.
+            let at = others.partition_point(|held| (held.rank, other.cid) > (other.rank, held.cid));
+            others.insert(at, other);
+            if others.len() > INLINE_MAX {
+                let versions = Versions::of(key);
+                others.iter().for_each(|other| versions.put(rows, other));
+                record.others = Others::Rows(others.len() as u64);
+            }
+        }
+        Others::Rows(count) => {
+            Versions::of(key).put(rows, &other);
+            *count += 1;
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! The changes of one step, readable before they are committed.
+
+use super::{Read, StoreError, Table, WriteBatch};
+use alloc::{collections::BTreeMap, vec::Vec};
+use bytes::Bytes;
+use core::ops::{Bound, ControlFlow};
+
+type Changes = BTreeMap<Bytes, Option<Bytes>>;
+
+/// Rows of a store with the changes of a step laid over them. Nothing reaches the store before
+/// the step is whole, so that a commit never holds a part of a block.
+pub(crate) struct Txn<'s, S> {
+    store: &'s S,
+    tables: [Changes; Table::ALL.len()],
+}
+
+impl<'s, S: Read> Txn<'s, S> {
+    pub(crate) fn new(store: &'s S) -> Self {
+        Self { store, tables: Default::default() }
+    }
+
+    pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.tables[table as usize].get(key) {
+            Some(changed) => Ok(changed.clone()),
+            None => self.store.get(table, key),
+        }
+    }
+
+    pub(crate) fn put(&mut self, table: Table, key: impl Into<Bytes>, row: impl Into<Bytes>) {
+        self.tables[table as usize].insert(key.into(), Some(row.into()));
+    }
+
+    pub(crate) fn remove(&mut self, table: Table, key: impl Into<Bytes>) {
+        self.tables[table as usize].insert(key.into(), None);
+    }
+
+    /// Up to `limit` rows whose key begins with `prefix` and is at least `from`, in order.
+    pub(crate) fn scan(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<(Bytes, Bytes)>, StoreError> {
+        let mut stored = Vec::new();
+        if limit == 0 {
+            return Ok(stored);
+        }
+        let changes = &self.tables[table as usize];
+        self.store.scan(table, prefix, from, &mut |key, row| {
+            if !changes.contains_key(key) {
+                stored.push((Bytes::copy_from_slice(key), row.clone()));
+            }
+            if stored.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        let start = if from > prefix { from } else { prefix };
+        let changed = changes
+            .range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
+            .take_while(|(key, _)| key.starts_with(prefix))
+            .filter_map(|(key, row)| row.as_ref().map(|row| (key.clone(), row.clone())));
+        let unchanged = stored.len();
+        stored.extend(changed.take(limit));
+        if unchanged > 0 && unchanged < stored.len() {
+            stored.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        }
+        stored.truncate(limit);
+        Ok(stored)
+    }
+
+    /// Whether any row has the prefix.
+    pub(crate) fn any(&self, table: Table, prefix: &[u8]) -> Result<bool, StoreError> {
+        Ok(!self.scan(table, prefix, prefix, 1)?.is_empty())
+    }
+
+    /// The changes, tables in their order and keys ascending.
+    pub(crate) fn into_batch(self) -> WriteBatch {
+        let rows = self.tables.into_iter().zip(Table::ALL).flat_map(|(changes, table)| {
+            changes.into_iter().map(move |(key, row)| (table, key, row))
+        });
+        WriteBatch { rows: rows.collect() }
+    }
+}
