@@ -23,6 +23,12 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// A copy that shares no rows with this one.
+    #[must_use]
+    pub fn unshared(&self) -> Self {
+        Self { tables: core::array::from_fn(|table| Arc::new(self.tables[table].as_ref().clone())) }
+    }
+
     /// How many rows a table holds.
     #[must_use]
     pub fn rows(&self, table: Table) -> usize {
