@@ -113,7 +113,13 @@ pub fn encode_announcements<'a>(heads: impl IntoIterator<Item = (Cid, &'a DagNam
     use prost::Message;
     let mut out: Vec<Vec<u8>> = Vec::new();
     for (cid, dag) in heads {
-        let one = tmp::B { heads: alloc::vec![tmp::H { cid: Bytes::copy_from_slice(&cid.to_bytes()), dag: String::from(dag.as_str()) }] }.encode_to_vec();
+        let one = tmp::B {
+            heads: alloc::vec![tmp::H {
+                cid: Bytes::copy_from_slice(&cid.to_bytes()),
+                dag: String::from(dag.as_str())
+            }],
+        }
+        .encode_to_vec();
         match out.last_mut() {
             Some(last) if last.len() + one.len() <= bytes_max => last.extend(one),
             _ => out.push(one),
@@ -127,19 +133,53 @@ mod tmp {
     use super::*;
     use prost::Message;
     #[derive(Clone, PartialEq, Message)]
-    pub struct H { #[prost(bytes = "bytes", tag = "1")] pub cid: Bytes, #[prost(string, tag = "2")] pub dag: String }
+    pub struct H {
+        #[prost(bytes = "bytes", tag = "1")]
+        pub cid: Bytes,
+        #[prost(string, tag = "2")]
+        pub dag: String,
+    }
     #[derive(Clone, PartialEq, Message)]
-    pub struct B { #[prost(message, repeated, tag = "1")] pub heads: Vec<H> }
+    pub struct B {
+        #[prost(message, repeated, tag = "1")]
+        pub heads: Vec<H>,
+    }
     #[derive(Clone, PartialEq, Message)]
-    pub struct E { #[prost(bytes = "bytes", tag = "1")] pub key: Bytes, #[prost(bytes = "bytes", tag = "2")] pub id: Bytes, #[prost(bytes = "bytes", tag = "3")] pub value: Bytes }
+    pub struct E {
+        #[prost(bytes = "bytes", tag = "1")]
+        pub key: Bytes,
+        #[prost(bytes = "bytes", tag = "2")]
+        pub id: Bytes,
+        #[prost(bytes = "bytes", tag = "3")]
+        pub value: Bytes,
+    }
     #[derive(Clone, PartialEq, Message)]
-    pub struct D { #[prost(message, repeated, tag = "1")] pub e: Vec<E>, #[prost(message, repeated, tag = "2")] pub t: Vec<E>, #[prost(uint64, tag = "3")] pub p: u64, #[prost(string, tag = "4")] pub n: String }
+    pub struct D {
+        #[prost(message, repeated, tag = "1")]
+        pub e: Vec<E>,
+        #[prost(message, repeated, tag = "2")]
+        pub t: Vec<E>,
+        #[prost(uint64, tag = "3")]
+        pub p: u64,
+        #[prost(string, tag = "4")]
+        pub n: String,
+    }
     #[derive(Clone, PartialEq, Message)]
-    pub struct L { #[prost(bytes = "bytes", tag = "1")] pub hash: Bytes }
+    pub struct L {
+        #[prost(bytes = "bytes", tag = "1")]
+        pub hash: Bytes,
+    }
     #[derive(Clone, PartialEq, Message)]
-    pub struct N { #[prost(message, repeated, tag = "2")] pub links: Vec<L>, #[prost(bytes = "bytes", optional, tag = "1")] pub data: Option<Bytes> }
+    pub struct N {
+        #[prost(message, repeated, tag = "2")]
+        pub links: Vec<L>,
+        #[prost(bytes = "bytes", optional, tag = "1")]
+        pub data: Option<Bytes>,
+    }
     pub fn ann(p: &[u8]) -> Option<Announcement> {
-        if let Some(c) = Cid::from_bytes(p) { return Some(Announcement { heads: alloc::vec![c], bad: 0 }); }
+        if let Some(c) = Cid::from_bytes(p) {
+            return Some(Announcement { heads: alloc::vec![c], bad: 0 });
+        }
         let b = B::decode(p).ok()?;
         let heads: Vec<Cid> = b.heads.iter().filter_map(|h| Cid::from_bytes(&h.cid)).collect();
         Some(Announcement { bad: b.heads.len() - heads.len(), heads })
@@ -148,25 +188,61 @@ mod tmp {
         let mut links = links.to_vec();
         links.sort();
         let mut out = Vec::new();
-        for l in links { out.extend([0x12, 0x2a, 0x0a, 0x24]); out.extend(l.to_bytes()); out.extend([0x12, 0, 0x18, 0]); }
+        for l in links {
+            out.extend([0x12, 0x2a, 0x0a, 0x24]);
+            out.extend(l.to_bytes());
+            out.extend([0x12, 0, 0x18, 0]);
+        }
         let d = D {
-            e: d.elements.iter().map(|e| E { key: e.key.bytes().clone(), id: Bytes::new(), value: e.value.clone() }).collect(),
-            t: d.tombstones.iter().map(|e| E { key: e.key.bytes().clone(), id: e.target.block_id(), value: Bytes::new() }).collect(),
-            p: d.priority, n: String::from(d.dag.as_str()) };
+            e: d.elements
+                .iter()
+                .map(|e| E { key: e.key.bytes().clone(), id: Bytes::new(), value: e.value.clone() })
+                .collect(),
+            t: d.tombstones
+                .iter()
+                .map(|e| E { key: e.key.bytes().clone(), id: e.target.block_id(), value: Bytes::new() })
+                .collect(),
+            p: d.priority,
+            n: String::from(d.dag.as_str()),
+        };
         out.push(0x0a);
         d.encode_length_delimited(&mut out).ok();
         out.into()
     }
     pub fn decode(bytes: &Bytes) -> Block {
-        let n = match N::decode(bytes.clone()) { Ok(n) => n, Err(_) => return Block { links: Vec::new(), delta: Err(Flaw::NotDagPb(String::new())) } };
+        let n = match N::decode(bytes.clone()) {
+            Ok(n) => n,
+            Err(_) => return Block { links: Vec::new(), delta: Err(Flaw::NotDagPb(String::new())) },
+        };
         let mut links: Vec<Cid> = Vec::new();
         let mut foreign = false;
-        for l in &n.links { match Cid::from_bytes(&l.hash) { Some(c) => if !links.contains(&c) { links.push(c) }, None => foreign = true } }
-        if foreign { return Block { links, delta: Err(Flaw::ForeignLink) }; }
-        let d = match D::decode(n.data.unwrap_or_default()) { Ok(d) => d, Err(_) => return Block { links, delta: Err(Flaw::NotDelta(String::new())) } };
-        let delta = Delta { priority: d.p, dag: DagName::new(d.n),
+        for l in &n.links {
+            match Cid::from_bytes(&l.hash) {
+                Some(c) => {
+                    if !links.contains(&c) {
+                        links.push(c)
+                    }
+                }
+                None => foreign = true,
+            }
+        }
+        if foreign {
+            return Block { links, delta: Err(Flaw::ForeignLink) };
+        }
+        let d = match D::decode(n.data.unwrap_or_default()) {
+            Ok(d) => d,
+            Err(_) => return Block { links, delta: Err(Flaw::NotDelta(String::new())) },
+        };
+        let delta = Delta {
+            priority: d.p,
+            dag: DagName::new(d.n),
             elements: d.e.into_iter().map(|e| Element { key: Key::from_bytes(e.key), value: e.value }).collect(),
-            tombstones: d.t.into_iter().filter_map(|e| Some(Tombstone { key: Key::from_bytes(e.key), target: Cid::from_block_id(&e.id)? })).collect() };
+            tombstones: d
+                .t
+                .into_iter()
+                .filter_map(|e| Some(Tombstone { key: Key::from_bytes(e.key), target: Cid::from_block_id(&e.id)? }))
+                .collect(),
+        };
         Block { links, delta: Ok(delta) }
     }
 }
