@@ -279,6 +279,16 @@ impl<V: Validator + Clone> Node<V> {
         }
     }
 
+    /// The bytes of a block that it has.
+    pub fn bytes(&self, cid: &Cid) -> Bytes {
+        self.replica.block(cid).expect("a read").expect("the replica has the block")
+    }
+
+    /// All that it has merged.
+    pub fn world(&self) -> World {
+        self.merged().into_iter().map(|cid| (cid, self.bytes(&cid))).collect()
+    }
+
     /// All that was announced since the last call, message by message.
     pub fn announced(&mut self) -> Vec<Vec<Cid>> {
         let read = |payload: Bytes| {
