@@ -11,14 +11,33 @@ pub struct Key(Bytes);
 impl Key {
     /// Cleans these bytes into a key.
     #[must_use]
-    pub fn new(_raw: impl AsRef<[u8]>) -> Self {
-        todo!()
+    pub fn new(raw: impl AsRef<[u8]>) -> Self {
+        Self::from_bytes(Bytes::copy_from_slice(raw.as_ref()))
     }
 
     /// Cleans these bytes into a key, without a copy when they are clean.
     #[must_use]
-    pub fn from_bytes(_raw: Bytes) -> Self {
-        todo!()
+    pub fn from_bytes(raw: Bytes) -> Self {
+        if is_clean(&raw) {
+            return Self(raw);
+        }
+        let mut parts: alloc::vec::Vec<&[u8]> = alloc::vec::Vec::new();
+        for part in raw.split(|byte| *byte == b'/') {
+            match part {
+                b"" | b"." => {}
+                b".." => drop(parts.pop()),
+                part => parts.push(part),
+            }
+        }
+        let mut clean = alloc::vec::Vec::with_capacity(raw.len() + 1);
+        for part in &parts {
+            clean.push(b'/');
+            clean.extend_from_slice(part);
+        }
+        if clean.is_empty() {
+            clean.push(b'/');
+        }
+        Self(clean.into())
     }
 
     /// The cleaned bytes.
@@ -36,13 +55,21 @@ impl Key {
 
 impl fmt::Display for Key {
     /// The key as text; bytes that are no UTF-8 show as the replacement character.
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&alloc::string::String::from_utf8_lossy(&self.0))
     }
 }
 
 impl fmt::Debug for Key {
-    fn fmt(&self, _f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        todo!()
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&alloc::string::String::from_utf8_lossy(&self.0))
+    }
+}
+
+fn is_clean(raw: &[u8]) -> bool {
+    match raw {
+        b"/" => true,
+        [b'/', rest @ ..] => !rest.split(|byte| *byte == b'/').any(|part| matches!(part, b"" | b"." | b"..")),
+        _ => false,
     }
 }

@@ -296,15 +296,9 @@ fn hazard_16_puts_and_deletes_leave_their_blocks_and_nothing_else() {
         assert_eq!(node.rows(Table::Blocks), 200);
         assert_eq!(node.rows(Table::Nodes), 200);
         assert_eq!(node.rows(Table::Heads), 1);
-        for table in [
-            Table::Keys,
-            Table::Versions,
-            Table::Early,
-            Table::Waiting,
-            Table::Wants,
-            Table::Ready,
-            Table::Bodies,
-        ] {
+        for table in
+            [Table::Keys, Table::Versions, Table::Early, Table::Waiting, Table::Wants, Table::Ready, Table::Bodies]
+        {
             assert_eq!(node.rows(table), 0, "{table:?}");
         }
         assert!(node.rows(Table::Meta) <= 16, "a handful");
