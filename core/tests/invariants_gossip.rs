@@ -3,7 +3,9 @@
 
 mod support;
 
-use anabranch_core::{Batch, Bytes, Cid, Config, DagName, Input, Peer, Timer, limits::BROADCAST_BYTES_MAX, wire::Block};
+use anabranch_core::{
+    Batch, Bytes, Cid, Config, DagName, Input, Peer, Timer, limits::BROADCAST_BYTES_MAX, wire::Block,
+};
 use std::{collections::BTreeSet, time::Duration};
 use support::{
     Net, Node, blocks,
@@ -73,7 +75,8 @@ fn invariant_11_rounds_go_on_with_jitter() {
         node.fire(Timer::Rebroadcast);
         assert_eq!(node.sent, Vec::<Bytes>::new(), "a replica without heads has nothing to say");
     }
-    let config = Config { rebroadcast_interval: Duration::from_secs(10), rebroadcast_jitter_percent: 0, ..Config::default() };
+    let config =
+        Config { rebroadcast_interval: Duration::from_secs(10), rebroadcast_jitter_percent: 0, ..Config::default() };
     assert_eq!(Node::with(config).timers[&Timer::Rebroadcast], Duration::from_secs(10)..=Duration::from_secs(10));
 }
 
@@ -230,7 +233,8 @@ fn invariant_12_a_batch_of_ours_holds_each_key_once_where_it_was_written_last() 
 fn invariant_12_every_merged_block_is_served_as_it_came() {
     let odd = put_block(&[], 1, "foo", "v");
     // The raw key is written without its slash: re-encoding it would change its CID.
-    let raw = blocks::raw_block(&[&Cid::of(&odd).to_bytes()[2..]], Some(&[0x0a, 0x06, 0x0a, 0x01, b'q', 0x1a, 0x01, b'v']));
+    let raw =
+        blocks::raw_block(&[&Cid::of(&odd).to_bytes()[2..]], Some(&[0x0a, 0x06, 0x0a, 0x01, b'q', 0x1a, 0x01, b'v']));
     let mut node = Node::new();
     for bytes in [&odd, &raw] {
         let (from, cid) = (Peer(1), Cid::of(bytes));

@@ -92,7 +92,8 @@ fn ghosts(n: std::ops::Range<u64>) -> Vec<Cid> {
 
 #[test]
 fn invariant_07_ten_thousand_ghosts_delay_an_honest_head_by_one_round_trip_at_most() {
-    let ten_peers: Vec<(u64, Vec<Cid>)> = (0..10).map(|peer| (peer, ghosts(peer * 1_000..(peer + 1) * 1_000))).collect();
+    let ten_peers: Vec<(u64, Vec<Cid>)> =
+        (0..10).map(|peer| (peer, ghosts(peer * 1_000..(peer + 1) * 1_000))).collect();
     let in_many: Vec<(u64, Vec<Cid>)> = (0..1_000).map(|n| (0, ghosts(n * 10..(n + 1) * 10))).collect();
     let ten_in_many: Vec<(u64, Vec<Cid>)> = (0..1_000).map(|n| (n % 10, ghosts(n * 10..(n + 1) * 10))).collect();
     for (what, ghosts) in [

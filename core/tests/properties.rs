@@ -43,19 +43,15 @@ fn spec(flaws: u32) -> impl Strategy<Value = Spec> {
         1 => (0..12u64).prop_map(Declared::Exactly),
         1 => Just(Declared::Exactly(u64::MAX)),
     ];
-    let flaw = prop_oneof![
-        Just(Flawed::NoDelta),
-        Just(Flawed::ForeignLink),
-        Just(Flawed::NoDagPb)
-    ];
+    let flaw = prop_oneof![Just(Flawed::NoDelta), Just(Flawed::ForeignLink), Just(Flawed::NoDagPb)];
     let flaw = proptest::option::weighted(f64::from(flaws) / 100.0, flaw);
     let dag = prop_oneof![4 => Just(0u8), 1 => 1..3u8];
     // Keys 0 to 3, values 0 (empty) to 3: collisions are what is to be tested, doubled keys among them.
     let puts = vec((0..4u8, 0..4u8), 0..4);
     let tombstones = vec((0..4u8, 0..8usize), 0..3);
-    (vec(back, 0..4), puts, tombstones, declared, dag, flaw).prop_map(|(links, puts, tombstones, declared, dag, flaw)| {
-        Spec { links, puts, tombstones, declared, dag, flaw }
-    })
+    (vec(back, 0..4), puts, tombstones, declared, dag, flaw).prop_map(
+        |(links, puts, tombstones, declared, dag, flaw)| Spec { links, puts, tombstones, declared, dag, flaw },
+    )
 }
 
 fn key(key: u8) -> Key {
@@ -83,7 +79,9 @@ fn build(specs: &[Spec]) -> Vec<Bytes> {
         let tombstones = spec.tombstones.iter().filter_map(|(of, back)| Some((*of, earlier(back)?)));
         let delta = Delta {
             elements: spec.puts.iter().map(|(k, v)| Element { key: key(*k), value: value(*v) }).collect(),
-            tombstones: tombstones.map(|(k, target)| Tombstone { key: key(k), target: Cid::of(&blocks[target]) }).collect(),
+            tombstones: tombstones
+                .map(|(k, target)| Tombstone { key: key(k), target: Cid::of(&blocks[target]) })
+                .collect(),
             priority: match spec.declared {
                 Declared::Height => height,
                 Declared::Exactly(priority) => priority,
