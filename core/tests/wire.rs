@@ -378,7 +378,8 @@ proptest! {
         let block = Block::decode(&node.into_bytes().into());
         let mut wanted: Vec<Cid> = links.iter().map(|(digest, ..)| Cid::from_digest(*digest)).collect();
         let mut read = block.links;
-        (wanted.sort(), read.sort());
+        wanted.sort();
+        read.sort();
         wanted.dedup();
         prop_assert_eq!(read, wanted);
         prop_assert_eq!(block.delta, Ok(delta));
