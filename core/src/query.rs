@@ -150,6 +150,7 @@ impl<R: Read> Rows<R> {
 
     /// Reads the next chunk of rows, in the order of keys; those that a filter does not take are left out.
     fn read_chunk(&mut self, from: &[u8]) -> Result<Vec<Row>, Error> {
+        let chunk = self.chunk_len();
         let (mut seen, mut last, mut rows, mut damage) = (0, Vec::new(), Vec::new(), Ok(()));
         self.store.scan(Table::Keys, &self.prefix, from, &mut |key, row| {
             seen += 1;
@@ -162,18 +163,24 @@ impl<R: Read> Rows<R> {
                 Ok(_) => {}
                 Err(error) => damage = Err(error),
             }
-            if seen < CHUNK && damage.is_ok() {
+            if seen < chunk && damage.is_ok() {
                 return ControlFlow::Continue(());
             }
             last = key.to_vec();
             ControlFlow::Break(())
         })?;
         damage?;
-        self.next = (seen == CHUNK).then(|| {
+        self.next = (seen == chunk).then(|| {
             last.push(0);
             last
         });
         Ok(rows)
+    }
+
+    /// How many rows to read now: where every row counts, no more than are still to be passed over and given.
+    fn chunk_len(&self) -> usize {
+        let all_count = self.filters.is_empty() && self.order == Order::Key;
+        if all_count { CHUNK.min(self.offset.saturating_add(self.limit)) } else { CHUNK }
     }
 
     /// Reads all rows and sorts them.
