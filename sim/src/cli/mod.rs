@@ -2,8 +2,15 @@
 
 mod dag;
 mod exit;
+mod explain;
+mod json;
 mod out;
+mod picture;
+mod pool;
+mod report;
+mod run;
 mod show;
+mod text;
 
 pub(crate) use out::Out;
 
@@ -23,6 +30,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run scenarios in the simulator.
+    ///
+    /// A run is decided by its scenario and its seed: the same two give the same trace hash, in any process, with
+    /// any number of jobs. Without PATHS it runs the quickstart.
+    #[command(after_help = exit::HELP)]
+    Run(run::RunArguments),
     /// Look into a history in a CARv1 file, as `ipfs dag export` writes it.
     #[command(subcommand)]
     Dag(Dag),
@@ -89,7 +102,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<
 /// Does what was asked for.
 pub(crate) fn execute(command: Option<Command>, out: &mut Out, err: &mut Out) -> Result<Code, Stop> {
     match command {
-        None => todo!(),
+        None => run::run(&run::RunArguments::default(), out, err),
+        Some(Command::Run(arguments)) => run::run(&arguments, out, err),
         Some(Command::Dag(Dag::Fold { input, format })) => dag::fold(&input.file, format.json, out, err),
         Some(Command::Dag(Dag::Merge { input, seed, format })) => dag::merge(&input.file, seed, format.json, out, err),
         Some(Command::Dag(Dag::Show { input, dot })) => show::show(&input.file, dot, out, err),
