@@ -7,10 +7,7 @@ use super::{
     run::{Finished, Outcome},
     text::{count, simulated, time},
 };
-use anabranch_sim::{
-    outcome::RunReport,
-    scenario::FaultKind,
-};
+use anabranch_sim::{outcome::RunReport, scenario::FaultKind};
 
 /// Tells the story of one run of the quickstart.
 pub(super) fn quickstart(finished: &Finished<'_>, out: &mut Out) -> Result<(), Stop> {
@@ -49,7 +46,8 @@ fn introduction(report: &RunReport) -> String {
 fn conclusion(report: &RunReport) -> String {
     let fault = |kind: FaultKind| report.faults.get(&kind).map_or(0, |n| n.effective);
     let (lost, crashes) = (fault(FaultKind::Drop), fault(FaultKind::Crash));
-    let after = report.converged_after_ns.map_or(String::new(), |ns| format!(" {} after the faults ended", simulated(ns)));
+    let after =
+        report.converged_after_ns.map_or(String::new(), |ns| format!(" {} after the faults ended", simulated(ns)));
     format!(
         "{} were lost and {} took something with them, and yet{after}\n\
          all {} replicas hold the same {} from the same {}: sha2-256 {}…\n\

@@ -37,14 +37,14 @@ pub(crate) enum Command {
     #[command(after_help = exit::HELP)]
     Run(run::RunArguments),
     /// Look into a history in a CARv1 file, as `ipfs dag export` writes it.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = exit::HELP_DAG)]
     Dag(Dag),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Dag {
     /// Print heads and state as the naive fold over the blocks has them.
-    #[command(after_help = exit::HELP)]
+    #[command(after_help = exit::HELP_DAG)]
     Fold {
         #[command(flatten)]
         input: Input,
@@ -55,7 +55,7 @@ pub(crate) enum Dag {
     ///
     /// Blocks come in an order drawn from the seed, some of them twice, among announcements and fetches. The
     /// result must be that of `dag fold`; if it is not, the exit code is 1.
-    #[command(after_help = exit::HELP)]
+    #[command(after_help = exit::HELP_DAG)]
     Merge {
         #[command(flatten)]
         input: Input,
@@ -66,7 +66,7 @@ pub(crate) enum Dag {
         format: Format,
     },
     /// List the blocks: what each links to, puts, removes and declares, and which are void or missing.
-    #[command(after_help = exit::HELP)]
+    #[command(after_help = exit::HELP_DAG)]
     Show {
         #[command(flatten)]
         input: Input,

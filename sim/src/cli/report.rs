@@ -148,8 +148,11 @@ pub(super) fn block(scenario: &Scenario, report: &RunReport, out: &mut Out) -> R
         out.line(format_args!("  faults      {}  (effective/requested)", faults(&report.faults)))?;
     }
     suspended(scenario, &report.suspended, "  suspended   ", out)?;
-    let operations: Vec<_> =
-        report.operations.iter().map(|(kind, n)| format!("{kind} {}/{}", number(n.done), number(n.requested))).collect();
+    let operations: Vec<_> = report
+        .operations
+        .iter()
+        .map(|(kind, n)| format!("{kind} {}/{}", number(n.done), number(n.requested)))
+        .collect();
     out.line(format_args!("  operations  {}  (done/requested)", operations.join("  ")))?;
     let messages: Vec<_> =
         report.messages.iter().map(|(kind, n)| format!("{kind} {}/{}", number(n.delivered), number(n.sent))).collect();

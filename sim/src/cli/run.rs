@@ -2,7 +2,9 @@
 
 use super::{
     exit::{Code, Stop},
-    explain, json, out::Out, pool, report, text,
+    explain, json,
+    out::Out,
+    pool, report, text,
 };
 use anabranch_sim::{
     outcome::{RunReport, Verdict},
@@ -228,8 +230,9 @@ fn load(paths: &[PathBuf]) -> Result<Vec<Loaded>, Stop> {
     let (mut scenarios, mut problems) = (Vec::new(), Vec::new());
     for path in paths {
         for file in files(path, &mut problems) {
-            let text = std::fs::read_to_string(&file)
-                .map_err(|error| format!("{}: cannot be read: {error}; give a scenario file or a folder of them", file.display()));
+            let text = std::fs::read_to_string(&file).map_err(|error| {
+                format!("{}: cannot be read: {error}; give a scenario file or a folder of them", file.display())
+            });
             let scenario = text.and_then(|text| {
                 Scenario::parse(&text, &file.display().to_string()).map_err(|error| error.to_string())
             });
@@ -247,7 +250,8 @@ fn files(path: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
     if !path.is_dir() {
         return vec![path.to_owned()];
     }
-    let entries = std::fs::read_dir(path).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+    let entries =
+        std::fs::read_dir(path).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
     let mut files: Vec<PathBuf> = match entries {
         Ok(files) => files,
         Err(error) => {
@@ -258,7 +262,8 @@ fn files(path: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
     files.retain(|file| file.extension().is_some_and(|extension| extension == "toml") && !file.is_dir());
     files.sort();
     if files.is_empty() {
-        problems.push(format!("{}: no *.toml in this folder; give a scenario file or a folder of them", path.display()));
+        problems
+            .push(format!("{}: no *.toml in this folder; give a scenario file or a folder of them", path.display()));
     }
     files
 }

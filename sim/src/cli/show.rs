@@ -25,7 +25,11 @@ const VALUE_BYTES_SHOWN: usize = 32;
 /// Lists the blocks. Unlike `fold`, it takes a history of which a part is missing, and says so.
 pub(super) fn show(file: &Path, dot: bool, out: &mut Out, err: &mut Out) -> Result<Code, Stop> {
     let dag = Dag::of(&read(file, err)?);
-    if dot { dag.graph(out)? } else { dag.list(out)? }
+    if dot {
+        dag.graph(out)?
+    } else {
+        dag.list(out)?
+    }
     Ok(Code::Passed)
 }
 
@@ -107,7 +111,7 @@ impl Dag {
 
     /// The graph in Graphviz's language, children above their parents.
     fn graph(&self, out: &mut Out) -> Result<(), Stop> {
-        out.line("digraph history {\n  rankdir=BT;\n  node [shape=box, fontname=\"monospace\"];\n  edge [dir=forward];")?;
+        out.line("digraph history {\n  node [shape=box, fontname=\"monospace\"];")?;
         for (cid, block) in self.in_order() {
             let writes = block.delta.as_ref().map_or(String::new(), |delta| {
                 format!("\\n{} puts, {} removals", delta.elements.len(), delta.tombstones.len())

@@ -67,7 +67,13 @@ mod tests {
 
     #[test]
     fn times_keep_their_leading_parts() {
-        let times = [(0, "0.0 ms"), (1_500, "1.5 ms"), (43_000, "43 ms"), (70_240_000, "70.2 s"), (3_725_000_000, "1 h 02 min")];
+        let times = [
+            (0, "0.0 ms"),
+            (1_500, "1.5 ms"),
+            (43_000, "43 ms"),
+            (70_240_000, "70.2 s"),
+            (3_725_000_000, "1 h 02 min"),
+        ];
         for (us, text) in times {
             assert_eq!(time(Duration::from_micros(us)), text);
         }
@@ -75,7 +81,8 @@ mod tests {
 
     #[test]
     fn paths_survive_a_shell() {
-        let paths = [("scenarios/x.toml", "scenarios/x.toml"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("-x y", "'./-x y'")];
+        let paths =
+            [("scenarios/x.toml", "scenarios/x.toml"), ("a b", "'a b'"), ("it's", r"'it'\''s'"), ("-x y", "'./-x y'")];
         for (path, text) in paths {
             assert_eq!(quoted(Path::new(path)), text);
         }
