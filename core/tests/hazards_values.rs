@@ -77,7 +77,7 @@ fn hazard_04a_a_put_between_the_steps_of_a_tombstone_is_not_lost() {
         }
         let put = node.put("k", "mine");
         assert_eq!(node.get("k"), Some("mine".into()), "put after {steps_before_the_put} steps");
-        let world = world([&a, &b, &t, &node.replica.block(&put).unwrap().unwrap()]);
+        let world = world([&a, &b, &t, &node.bytes(&put)]);
         check::is_fold(&node, &fold(&world), &format!("put after {steps_before_the_put} steps"));
     }
 }
@@ -150,7 +150,7 @@ fn hazard_10_a_put_during_the_walk_of_a_long_chain_shows_here_and_has_one_fate_e
         assert_eq!(node.get("k"), Some("mine".into()), "after {rounds_before_the_put} rounds");
         node.settle(&world);
         let mut all = world.clone();
-        all.insert(put, node.replica.block(&put).unwrap().unwrap());
+        all.insert(put, node.bytes(&put));
         check::is_fold(&node, &fold(&all), "after the walk");
         let everything: Vec<Bytes> = all.into_values().collect();
         let mut other = Node::new();
@@ -181,7 +181,7 @@ fn hazard_10_a_put_between_the_merges_of_one_walk() {
         node.sync().unwrap();
         let put = node.outcomes[&token].clone().expect("committed")[0];
         let mut all = world(&chain);
-        all.insert(put, node.replica.block(&put).unwrap().unwrap());
+        all.insert(put, node.bytes(&put));
         check::is_fold(&node, &fold(&all), &format!("put after {steps} steps"));
     }
 }
@@ -208,7 +208,7 @@ fn hazard_11_what_can_be_seen_can_be_deleted_whole() {
     let deletes = r.delete("k");
     assert_eq!(deletes.len(), 1);
     assert_eq!(r.get("k"), None);
-    let delete = r.replica.block(&deletes[0]).unwrap().unwrap();
+    let delete = r.bytes(&deletes[0]);
     assert_eq!(Block::decode(&delete).delta.expect("a good block").tombstones.len(), 2, "both versions are named");
     check::every_order(&[c1, c2, c3, delete], &[("/x", "1")]);
 }
@@ -229,7 +229,7 @@ fn hazard_13_concurrent_puts_have_one_winner_and_a_replica_knows_that_it_is_behi
     assert!(!net.nodes[1].replica.is_behind());
     net.nodes[1].hear(0, &[old]);
     let fetch = net.nodes[1].fetches.remove(0);
-    let bytes = net.nodes[0].replica.block(&old).unwrap().unwrap();
+    let bytes = net.nodes[0].bytes(&old);
     net.nodes[1].answer(fetch, &bytes);
     assert!(net.nodes[1].replica.is_behind(), "the head's bytes are here and its parents are not");
     net.pull(1);
@@ -264,11 +264,10 @@ fn hazard_14_merging_a_delete_reads_the_block_that_takes_over_and_no_other() {
     for n in 0..100 {
         net.nodes[1].put("k", &format!("b{n}"));
     }
-    net.nodes[0].fire(anabranch_core::Timer::Rebroadcast);
     let delete = net.nodes[0].delete("k");
-    let delete = net.nodes[0].replica.block(&delete[0]).unwrap().unwrap();
-    let (a, b) = (net.nodes[0].merged(), &mut net.nodes[1]);
-    let theirs: World = a.iter().map(|cid| (*cid, net.nodes[0].replica.block(cid).unwrap().unwrap())).collect();
+    let delete = net.nodes[0].bytes(&delete[0]);
+    let theirs = net.nodes[0].world();
+    let b = &mut net.nodes[1];
     for bytes in theirs.values().filter(|bytes| **bytes != delete) {
         b.receive(bytes);
     }
@@ -290,22 +289,16 @@ fn hazard_16_puts_and_deletes_leave_their_blocks_and_nothing_else() {
     }
     let mut other = Node::new();
     let heads: Vec<Cid> = node.heads().into_iter().map(|(_, cid)| cid).collect();
-    let world: World = node.merged().into_iter().map(|cid| (cid, node.replica.block(&cid).unwrap().unwrap())).collect();
+    let world: World = node.world();
     other.hear(1, &heads);
     other.settle(&world);
     for node in [node, other] {
         assert_eq!(node.rows(Table::Blocks), 200);
         assert_eq!(node.rows(Table::Nodes), 200);
         assert_eq!(node.rows(Table::Heads), 1);
-        for table in [
-            Table::Keys,
-            Table::Versions,
-            Table::Early,
-            Table::Waiting,
-            Table::Wants,
-            Table::Ready,
-            Table::Bodies,
-        ] {
+        for table in
+            [Table::Keys, Table::Versions, Table::Early, Table::Waiting, Table::Wants, Table::Ready, Table::Bodies]
+        {
             assert_eq!(node.rows(table), 0, "{table:?}");
         }
         assert!(node.rows(Table::Meta) <= 16, "a handful");
@@ -322,10 +315,10 @@ fn hazard_18_nobody_outbids_by_declaring_the_greatest_priority() {
     for key in ["k", "j"] {
         let put = node.put(key, "mine");
         assert_eq!(node.get(key), Some("mine".into()), "the next put of {key} wins");
-        let bytes = node.replica.block(&put).unwrap().unwrap();
+        let bytes = node.bytes(&put);
         let declared = Block::decode(&bytes).delta.expect("a good block").priority;
         assert_eq!(declared, node.replica.stats().height_max, "we declare the height");
     }
-    let blocks: Vec<Bytes> = node.merged().iter().map(|cid| node.replica.block(cid).unwrap().unwrap()).collect();
+    let blocks: Vec<Bytes> = node.world().into_values().collect();
     check::every_order(&blocks, &[("/j", "mine"), ("/k", "mine")]);
 }

@@ -1,8 +1,26 @@
 //! The wire format of go-ds-crdt, byte by byte.
+//!
+//! A block is a dag-pb node whose links are its parents and whose data is a protobuf delta:
+//!
+//! ```text
+//! Node     Links=2 repeated { Hash=1 CID, Name=2 "", Tsize=3 0 }, Data=1 Delta
+//! Delta    elements=1 repeated Element, tombstones=2 repeated Element, priority=3 uint64, dagName=4 string
+//! Element  key=1 string, id=2 string, value=3 bytes      an add has key and value, a tombstone key and id
+//! ```
+//!
+//! An announcement is a `CRDTBroadcast`: Heads=1 repeated { Cid=1 bytes, DagName=2 string }.
 
-use crate::{Cid, DagName, Key};
-use alloc::{string::String, vec::Vec};
+mod announcement;
+mod dagpb;
+mod delta;
+
+pub use announcement::{Announcement, decode_announcement, encode_announcements};
+pub use delta::{element_bytes, tombstone_bytes};
+
+use crate::{Cid, DagName, Key, limits::BLOCK_BYTES_MERGED_MAX};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use bytes::Bytes;
+use core::fmt;
 
 /// What a block adds and removes, as all replicas read it: keys cleaned, ids understood, elements
 /// that break a rule left out.
@@ -43,7 +61,7 @@ pub enum Flaw {
     NotDagPb(String),
     /// Its data is no delta.
     NotDelta(String),
-    /// Over [`BLOCK_BYTES_MERGED_MAX`](crate::limits::BLOCK_BYTES_MERGED_MAX).
+    /// Over [`BLOCK_BYTES_MERGED_MAX`].
     TooLarge,
     /// A link to something that is not dag-pb with sha2-256.
     ForeignLink,
@@ -51,6 +69,19 @@ pub enum Flaw {
     DagNameTooLong,
     /// The embedder's [`Validator`](crate::Validator) says so.
     Refused,
+}
+
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDagPb(why) => write!(f, "no dag-pb: {why}"),
+            Self::NotDelta(why) => write!(f, "its data is no delta: {why}"),
+            Self::TooLarge => write!(f, "over {BLOCK_BYTES_MERGED_MAX} bytes"),
+            Self::ForeignLink => f.write_str("a link to something that is not dag-pb with sha2-256"),
+            Self::DagNameTooLong => write!(f, "a DAG name over {} bytes", crate::limits::DAG_NAME_BYTES_MAX),
+            Self::Refused => f.write_str("refused by the validator"),
+        }
+    }
 }
 
 /// A block as all replicas read it. Every byte string is a block; what breaks a rule is void.
@@ -63,110 +94,40 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads a block.
+    /// Reads a block. What of it breaks a rule makes it void; its good links count all the same.
     #[must_use]
     pub fn decode(bytes: &Bytes) -> Self {
-        tmp::decode(bytes)
+        let node = match dagpb::decode(bytes) {
+            Ok(node) => node,
+            Err(why) => return Self { links: Vec::new(), delta: Err(Flaw::NotDagPb(why)) },
+        };
+        let (mut seen, mut foreign) = (BTreeSet::new(), false);
+        let mut links = Vec::with_capacity(node.links.len());
+        for link in &node.links {
+            match Cid::from_bytes(link) {
+                Some(cid) if seen.insert(cid) => links.push(cid),
+                Some(_) => {}
+                None => foreign = true,
+            }
+        }
+        let delta = if bytes.len() > BLOCK_BYTES_MERGED_MAX {
+            Err(Flaw::TooLarge)
+        } else if foreign {
+            Err(Flaw::ForeignLink)
+        } else {
+            // No data is an empty delta of priority 0, as no bytes are.
+            delta::decode(node.data.unwrap_or_default())
+        };
+        Self { links, delta }
     }
 
     /// The bytes of a block that we write: links sorted by CID bytes, then the delta. Keys are
     /// written as they are cleaned, ids with their slash.
     #[must_use]
     pub fn encode(links: &[Cid], delta: &Delta) -> Bytes {
-        tmp::encode(links, delta)
-    }
-}
-
-/// The bytes that an element takes inside an encoded delta, its field tag and length included.
-#[must_use]
-pub fn element_bytes(key: &Key, value: &Bytes) -> usize {
-    let f = |n: usize| if n == 0 { 0 } else { 1 + prost::length_delimiter_len(n) + n };
-    f(f(key.as_bytes().len()) + f(value.len()))
-}
-
-/// The bytes that a tombstone takes inside an encoded delta, its field tag and length included.
-#[must_use]
-pub fn tombstone_bytes(key: &Key) -> usize {
-    let f = |n: usize| if n == 0 { 0 } else { 1 + prost::length_delimiter_len(n) + n };
-    f(f(key.as_bytes().len()) + f(56))
-}
-
-/// The heads that an announcement names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Announcement {
-    /// The blocks, each once, in the order of the message.
-    pub heads: Vec<Cid>,
-    /// How many heads of the message were no CIDs of dag-pb blocks with sha2-256.
-    pub bad: usize,
-}
-
-/// Reads an announcement: a `CRDTBroadcast`, or a bare CID of version 0 or 1 as old peers send.
-/// `None` when it is neither.
-#[must_use]
-pub fn decode_announcement(payload: &[u8]) -> Option<Announcement> {
-    tmp::ann(payload)
-}
-
-/// Announcements of these heads, as few as fit in messages of at most `bytes_max` bytes (at least one head each).
-#[must_use]
-pub fn encode_announcements<'a>(heads: impl IntoIterator<Item = (Cid, &'a DagName)>, bytes_max: usize) -> Vec<Bytes> {
-    use prost::Message;
-    let mut out: Vec<Vec<u8>> = Vec::new();
-    for (cid, dag) in heads {
-        let one = tmp::B { heads: alloc::vec![tmp::H { cid: Bytes::copy_from_slice(&cid.to_bytes()), dag: String::from(dag.as_str()) }] }.encode_to_vec();
-        match out.last_mut() {
-            Some(last) if last.len() + one.len() <= bytes_max => last.extend(one),
-            _ => out.push(one),
-        }
-    }
-    out.into_iter().map(Bytes::from).collect()
-}
-
-#[allow(missing_docs, clippy::all, unreachable_pub)]
-mod tmp {
-    use super::*;
-    use prost::Message;
-    #[derive(Clone, PartialEq, Message)]
-    pub struct H { #[prost(bytes = "bytes", tag = "1")] pub cid: Bytes, #[prost(string, tag = "2")] pub dag: String }
-    #[derive(Clone, PartialEq, Message)]
-    pub struct B { #[prost(message, repeated, tag = "1")] pub heads: Vec<H> }
-    #[derive(Clone, PartialEq, Message)]
-    pub struct E { #[prost(bytes = "bytes", tag = "1")] pub key: Bytes, #[prost(bytes = "bytes", tag = "2")] pub id: Bytes, #[prost(bytes = "bytes", tag = "3")] pub value: Bytes }
-    #[derive(Clone, PartialEq, Message)]
-    pub struct D { #[prost(message, repeated, tag = "1")] pub e: Vec<E>, #[prost(message, repeated, tag = "2")] pub t: Vec<E>, #[prost(uint64, tag = "3")] pub p: u64, #[prost(string, tag = "4")] pub n: String }
-    #[derive(Clone, PartialEq, Message)]
-    pub struct L { #[prost(bytes = "bytes", tag = "1")] pub hash: Bytes }
-    #[derive(Clone, PartialEq, Message)]
-    pub struct N { #[prost(message, repeated, tag = "2")] pub links: Vec<L>, #[prost(bytes = "bytes", optional, tag = "1")] pub data: Option<Bytes> }
-    pub fn ann(p: &[u8]) -> Option<Announcement> {
-        if let Some(c) = Cid::from_bytes(p) { return Some(Announcement { heads: alloc::vec![c], bad: 0 }); }
-        let b = B::decode(p).ok()?;
-        let heads: Vec<Cid> = b.heads.iter().filter_map(|h| Cid::from_bytes(&h.cid)).collect();
-        Some(Announcement { bad: b.heads.len() - heads.len(), heads })
-    }
-    pub fn encode(links: &[Cid], d: &Delta) -> Bytes {
         let mut links = links.to_vec();
-        links.sort();
-        let mut out = Vec::new();
-        for l in links { out.extend([0x12, 0x2a, 0x0a, 0x24]); out.extend(l.to_bytes()); out.extend([0x12, 0, 0x18, 0]); }
-        let d = D {
-            e: d.elements.iter().map(|e| E { key: e.key.bytes().clone(), id: Bytes::new(), value: e.value.clone() }).collect(),
-            t: d.tombstones.iter().map(|e| E { key: e.key.bytes().clone(), id: e.target.block_id(), value: Bytes::new() }).collect(),
-            p: d.priority, n: String::from(d.dag.as_str()) };
-        out.push(0x0a);
-        d.encode_length_delimited(&mut out).ok();
-        out.into()
-    }
-    pub fn decode(bytes: &Bytes) -> Block {
-        let n = match N::decode(bytes.clone()) { Ok(n) => n, Err(_) => return Block { links: Vec::new(), delta: Err(Flaw::NotDagPb(String::new())) } };
-        let mut links: Vec<Cid> = Vec::new();
-        let mut foreign = false;
-        for l in &n.links { match Cid::from_bytes(&l.hash) { Some(c) => if !links.contains(&c) { links.push(c) }, None => foreign = true } }
-        if foreign { return Block { links, delta: Err(Flaw::ForeignLink) }; }
-        let d = match D::decode(n.data.unwrap_or_default()) { Ok(d) => d, Err(_) => return Block { links, delta: Err(Flaw::NotDelta(String::new())) } };
-        let delta = Delta { priority: d.p, dag: DagName::new(d.n),
-            elements: d.e.into_iter().map(|e| Element { key: Key::from_bytes(e.key), value: e.value }).collect(),
-            tombstones: d.t.into_iter().filter_map(|e| Some(Tombstone { key: Key::from_bytes(e.key), target: Cid::from_block_id(&e.id)? })).collect() };
-        Block { links, delta: Ok(delta) }
+        // CIDs of one kind sort as their digests do.
+        links.sort_unstable();
+        dagpb::encode(&links, &delta::encode(delta)).into()
     }
 }

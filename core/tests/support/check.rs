@@ -16,6 +16,14 @@ pub fn is_fold<V: Validator + Clone>(node: &Node<V>, fold: &Fold, what: &str) {
     assert_eq!((stats.obligations, node.replica.is_behind()), (0, false), "obligations, {what}");
 }
 
+/// The replica shows the fold of the blocks that it has merged, no more and no less.
+pub fn is_fold_of_merged<V: Validator + Clone>(node: &Node<V>) {
+    let fold = fold(&node.world());
+    assert_eq!(node.state(), fold.state, "state");
+    assert_eq!(node.heads(), fold.heads, "heads");
+    assert_eq!(node.merged(), fold.merged.keys().copied().collect(), "merged blocks");
+}
+
 /// Invariant 2: the parents of each merged block are merged.
 pub fn ancestors_are_merged<V: Validator + Clone>(node: &Node<V>) {
     let merged = node.merged();

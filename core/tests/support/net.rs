@@ -1,7 +1,7 @@
 //! A few replicas that hear each other when the test says so. Replica `i` is `Peer(i)` to the others.
 
 use super::{Fetch, Node, World};
-use anabranch_core::{Bytes, Cid, Config, Input, Peer, Timer};
+use anabranch_core::{Bytes, Config, Input, Peer, Timer};
 
 pub struct Net {
     pub nodes: Vec<Node>,
@@ -58,10 +58,6 @@ impl Net {
 
     /// All blocks that any replica has merged.
     pub fn world(&self) -> World {
-        let blocks_of = |node: &Node| -> Vec<(Cid, Bytes)> {
-            let block = |cid: Cid| (cid, node.replica.block(&cid).expect("a read").expect("a merged block is kept"));
-            node.merged().into_iter().map(block).collect()
-        };
-        self.nodes.iter().flat_map(blocks_of).collect()
+        self.nodes.iter().flat_map(Node::world).collect()
     }
 }
