@@ -7,7 +7,10 @@ use anabranch_core::{
     Bytes, Cid, DagName, Key,
     wire::{Block, Delta, Element, Tombstone},
 };
-use anabranch_sim::{car, dag, fold};
+use anabranch_sim::{
+    car::{self, Car},
+    dag, fold,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
@@ -196,20 +199,28 @@ fn what_lacks_an_ancestor_is_not_merged() {
     assert_eq!(folded.missing, BTreeSet::from([absent]));
 }
 
-#[test]
-fn a_chain_of_100_000_blocks_is_folded_and_merged() {
-    let mut world = World::default();
-    let mut blocks = Vec::new();
-    let mut head = None;
-    for height in 1..=100_000 {
-        let links: Vec<Cid> = head.into_iter().collect();
+/// A chain, root first.
+fn chain(length: u64) -> (World, Vec<(Cid, Bytes)>) {
+    let (mut world, mut blocks) = (World::default(), Vec::<(Cid, Bytes)>::new());
+    for height in 1..=length {
+        let links: Vec<Cid> = blocks.last().map(|(cid, _)| *cid).into_iter().collect();
         let cid = world.block(&links, height, &[("k", "v")], &[]);
         blocks.push((cid, world.0[&cid].clone()));
-        head = Some(cid);
     }
-    let head = head.unwrap();
+    (world, blocks)
+}
+
+#[test]
+fn a_chain_of_100_000_blocks_is_folded_without_recursion() {
+    let (world, blocks) = chain(100_000);
+    let (head, _) = blocks[99_999];
     let folded = world.check(&[("/k", "v")], &[("", &[head])]);
     assert_eq!(folded.heights[&head], 100_000);
-    let car = car::Car { roots: vec![head], blocks, ..car::Car::default() };
-    assert_eq!(dag::merge_car(&car, 1).unwrap().summary, dag::Summary::from(&folded));
+}
+
+#[test]
+fn a_chain_of_5_000_blocks_is_merged_in_a_drawn_order() {
+    let (world, blocks) = chain(5_000);
+    let car = Car { roots: vec![blocks[4_999].0], blocks, ..Car::default() };
+    assert_eq!(dag::merge_car(&car, 1).unwrap().summary, dag::Summary::from(&world.fold()));
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use anabranch_core::{
     Bytes, Cid,
-    wire::{Block, Delta, Flaw},
+    wire::{Block, Delta},
 };
 use anabranch_sim::{
     car::Car,
@@ -98,7 +98,7 @@ impl Dag {
                 about.push(format!("priority {priority}{}", if misdeclared { " (misdeclared)" } else { "" }));
                 about.extend((!dag.is_main()).then(|| format!("dag {:?}", dag.as_str())));
             }
-            Err(flaw) => about.push(format!("void: {}", reason(flaw))),
+            Err(flaw) => about.push(format!("void: {flaw}")),
         }
         about.extend(self.heads.contains(cid).then(|| String::from("head")));
         if self.folded.unmerged.contains(cid) {
@@ -154,15 +154,4 @@ fn value(bytes: &Bytes) -> String {
     let text = std::str::from_utf8(shown).ok().filter(printable);
     let text = text.map_or(String::new(), |text| format!("  {text:?}{}", if cut.is_empty() { "" } else { "…" }));
     if bytes.is_empty() { String::from("(empty)") } else { format!("{}{cut}{text}", HEXLOWER.encode(shown)) }
-}
-
-fn reason(flaw: &Flaw) -> String {
-    match flaw {
-        Flaw::NotDagPb(why) => format!("not dag-pb: {why}"),
-        Flaw::NotDelta(why) => format!("its data is no delta: {why}"),
-        Flaw::TooLarge => String::from("too large"),
-        Flaw::ForeignLink => String::from("a link to something that is not dag-pb with sha2-256"),
-        Flaw::DagNameTooLong => String::from("its DAG name is too long"),
-        Flaw::Refused => String::from("refused by the validator"),
-    }
 }
