@@ -42,12 +42,6 @@ impl Axis {
         (column as usize).min(WIDTH - 1)
     }
 
-    /// Time at the end of the column.
-    fn end_of(&self, column: usize) -> u64 {
-        let end = u128::from(self.end_ns) * (column as u128 + 1) / WIDTH as u128;
-        u64::try_from(end).unwrap_or(u64::MAX)
-    }
-
     /// The line below: when it began, when faults ended, when all had converged.
     fn labels(&self, report: &RunReport, indent: usize) -> String {
         let mut line = vec![' '; WIDTH + 32];
@@ -82,7 +76,7 @@ fn replica(report: &RunReport, axis: &Axis, number: usize, name: &str, most: u64
     let mut samples = report.samples.iter().peekable();
     let mut latest = None;
     for (column, cell) in cells.iter_mut().enumerate() {
-        while let Some(sample) = samples.next_if(|sample| sample.at_ns <= axis.end_of(column)) {
+        while let Some(sample) = samples.next_if(|sample| axis.column(sample.at_ns) <= column) {
             latest = sample.replicas.get(number).copied().flatten();
         }
         if let Some(progress) = latest {
@@ -128,4 +122,81 @@ fn ticks(report: &RunReport, axis: &Axis) -> Vec<char> {
         }
     }
     cells
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anabranch_sim::outcome::{Moment, Progress, Sample, Verdict};
+    use std::{collections::BTreeMap, time::Duration};
+
+    const S: u64 = 1_000_000_000;
+
+    /// 64 s, so that a column is a second: `b` is down from 16 s to 32 s, parted from 40 s to 48 s.
+    fn report() -> RunReport {
+        let moment = |at: u64, kind, what: &str| Moment { at_ns: at * S, what: String::from(what), kind };
+        let sample = |second: u64| {
+            let progress = |merged| Progress { merged, heads: 1, behind: 0 };
+            let b = (!(16..32).contains(&second)).then(|| progress(second / 2));
+            Sample { at_ns: second * S, replicas: vec![Some(progress(second)), b] }
+        };
+        RunReport {
+            scenario: String::from("x"),
+            seed: 1,
+            verdict: Verdict::Passed,
+            as_expected: true,
+            trace: String::new(),
+            events: 0,
+            simulated_ns: 64 * S,
+            converged_after_ns: Some(3 * S),
+            wall: Duration::ZERO,
+            replicas: vec![String::from("a"), String::from("b")],
+            faults: BTreeMap::new(),
+            messages: BTreeMap::new(),
+            operations: BTreeMap::new(),
+            blocks_merged: 0,
+            blocks: 0,
+            blocks_void: 0,
+            blocks_misdeclared: 0,
+            keys: 0,
+            heads: 0,
+            state: String::new(),
+            suspended: Vec::new(),
+            checks: BTreeMap::new(),
+            timeline: vec![
+                moment(16, MomentKind::Crashed, "b crashes"),
+                moment(32, MomentKind::Restarted, "b is back"),
+                moment(40, MomentKind::Parted, "west | east part"),
+                moment(48, MomentKind::Healed, "west | east meet"),
+                moment(60, MomentKind::FaultsEnd, "faults end"),
+                moment(63, MomentKind::Converged, "converged"),
+            ],
+            samples: (0..=64).map(sample).collect(),
+        }
+    }
+
+    #[test]
+    fn lanes_show_progress_crashes_and_partitions() {
+        let picture = lanes(&report());
+        let lines: Vec<&str> = picture.lines().collect();
+        let columns = |line: usize| lines[line].chars().skip(11).collect::<Vec<char>>();
+        assert!(lines[0].starts_with("  a        ▁") && lines[0].ends_with('█'), "{picture}");
+        assert!(columns(0).is_sorted(), "a replica only learns\n{picture}");
+        let b = columns(1);
+        assert_eq!((b[16], &b[17..31]), ('✗', &['·'; 14][..]), "{picture}");
+        assert!(LEVELS.contains(&b[15]) && LEVELS.contains(&b[32]), "{picture}");
+        let network = columns(2);
+        assert_eq!((network[39], &network[40..48], network[49]), ('─', &['▒'; 8][..], '─'), "{picture}");
+        assert_eq!((columns(3)[60], columns(3)[63]), ('┴', '✓'), "{picture}");
+        let labels = lines[4];
+        assert!(
+            labels.contains("0 s") && labels.contains("60.0 s: faults end") && labels.contains("63.0 s: converged")
+        );
+    }
+
+    #[test]
+    fn a_run_in_which_nothing_happened_has_a_picture() {
+        let empty = RunReport { samples: Vec::new(), timeline: Vec::new(), simulated_ns: 0, ..report() };
+        assert_eq!(lanes(&empty).lines().count(), 5);
+    }
 }
