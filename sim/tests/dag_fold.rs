@@ -11,6 +11,10 @@ use anabranch_sim::{
     car::{self, Car},
     dag, fold,
 };
+use rand_chacha::{
+    ChaCha8Rng,
+    rand_core::{Rng, SeedableRng},
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 #[test]
@@ -197,6 +201,49 @@ fn what_lacks_an_ancestor_is_not_merged() {
     let folded = world.check(&[("/a", "1")], &[("", &[root])]);
     assert_eq!(folded.unmerged, BTreeSet::from([orphan, child]));
     assert_eq!(folded.missing, BTreeSet::from([absent]));
+}
+
+/// Blocks of all kinds, each upon up to three earlier ones: void ones, other DAG names, forged priorities, keys that come
+/// twice, empty values, tombstones of what is below and of what is not.
+fn odd_world(seed: u64) -> (World, Vec<Cid>) {
+    let mut draws = ChaCha8Rng::seed_from_u64(seed);
+    let mut below = move |end: usize| (draws.next_u64() % end as u64) as usize;
+    let (mut world, mut cids) = (World::default(), Vec::<Cid>::new());
+    for number in 0..5 + below(20) {
+        let parents = if cids.is_empty() { 0 } else { below(4) };
+        let links: BTreeSet<Cid> = (0..parents).map(|_| cids[below(cids.len())]).collect();
+        let links: Vec<Cid> = links.into_iter().collect();
+        if below(5) == 0 && !links.is_empty() {
+            cids.push(world.void(links[0]));
+            continue;
+        }
+        let keys = ["a", "/b", "c//d"];
+        let values = ["", "x", "y", "zz"];
+        let puts: Vec<_> = (0..below(3)).map(|_| (keys[below(3)], values[below(4)])).collect();
+        let removals: Vec<_> = (0..if cids.is_empty() { 0 } else { below(3) })
+            .map(|_| (keys[below(3)], cids[below(cids.len())]))
+            .collect();
+        let priority = [number as u64, 1, 3, u64::MAX][below(4)];
+        cids.push(world.named(["", "", "n"][below(3)], &links, priority, &puts, &removals));
+    }
+    (world, cids)
+}
+
+#[test]
+fn a_real_replica_ends_as_the_fold_on_odd_blocks_too() {
+    let (mut void, mut misdeclared) = (0, 0);
+    for seed in 0..500 {
+        let (world, cids) = odd_world(seed);
+        let folded = dag::Summary::from(&world.fold());
+        void += folded.void;
+        misdeclared += folded.misdeclared;
+        let blocks = world.0.iter().map(|(cid, bytes)| (*cid, bytes.clone())).collect();
+        let car = Car { roots: vec![cids[cids.len() - 1]], blocks, ..Car::default() };
+        for order in 0..4 {
+            assert_eq!(dag::merge_car(&car, order).unwrap().summary, folded, "world {seed}, order {order}");
+        }
+    }
+    assert!(void > 100 && misdeclared > 1_000, "{void} void, {misdeclared} misdeclared");
 }
 
 /// A chain, root first.
