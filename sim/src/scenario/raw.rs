@@ -1,0 +1,219 @@
+//! A scenario as it stands in its file: names not resolved, nothing checked but each value by itself.
+
+use super::{
+    ExpectedOutcome,
+    faults::{HostileAct, PartitionMode},
+    values::{CountOrNames, Probability, Range, Time},
+};
+use crate::oracles::Oracle;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use toml::Spanned;
+
+/// A name with its place.
+pub(super) type Name = Spanned<String>;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Scenario {
+    pub(super) name: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) description: String,
+    pub(super) replicas: Spanned<CountOrNames>,
+    pub(super) duration: Option<Spanned<Time>>,
+    pub(super) operations: Option<Spanned<u64>>,
+    pub(super) convergence_budget: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) workload: Workload,
+    #[serde(default)]
+    pub(super) network: Network,
+    #[serde(default)]
+    pub(super) link: Vec<Link>,
+    #[serde(default)]
+    pub(super) disk: Disk,
+    #[serde(default)]
+    pub(super) core: Core,
+    #[serde(default)]
+    pub(super) partition: Vec<Partition>,
+    #[serde(default)]
+    pub(super) crash: Vec<Crash>,
+    #[serde(default)]
+    pub(super) join: Vec<Join>,
+    #[serde(default)]
+    pub(super) leave: Vec<Leave>,
+    #[serde(default)]
+    pub(super) skew: Vec<Skew>,
+    pub(super) churn: Option<Churn>,
+    #[serde(default)]
+    pub(super) hostile: Vec<Hostile>,
+    #[serde(default)]
+    pub(super) suspend: Vec<Suspend>,
+    #[serde(default)]
+    pub(super) expect: Expect,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Workload {
+    pub(super) rate: Option<Spanned<f64>>,
+    pub(super) mix: Option<Spanned<Mix>>,
+    pub(super) keys: Option<Spanned<u64>>,
+    pub(super) skew: Option<Spanned<f64>>,
+    pub(super) key_prefix: Option<Spanned<String>>,
+    pub(super) value_bytes: Option<Spanned<Range<u32>>>,
+    pub(super) batch_writes: Option<Spanned<Range<u32>>>,
+    pub(super) dags: Option<Spanned<Vec<Name>>>,
+    pub(super) writers: Option<Spanned<Vec<Name>>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Mix {
+    #[serde(default)]
+    pub(super) put: u32,
+    #[serde(default)]
+    pub(super) delete: u32,
+    #[serde(default)]
+    pub(super) batch: u32,
+    #[serde(default)]
+    pub(super) get: u32,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Network {
+    pub(super) latency: Option<Range<Time>>,
+    pub(super) drop: Option<Probability>,
+    pub(super) duplicate: Option<Probability>,
+    pub(super) reorder: Option<Probability>,
+    pub(super) reorder_delay: Option<Range<Time>>,
+    pub(super) corrupt: Option<Probability>,
+}
+
+/// As [`Network`], and whose links. Serde cannot flatten one into the other and refuse unknown fields.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Link {
+    #[serde(default)]
+    pub(super) from: Vec<Name>,
+    #[serde(default)]
+    pub(super) to: Vec<Name>,
+    pub(super) latency: Option<Range<Time>>,
+    pub(super) drop: Option<Probability>,
+    pub(super) duplicate: Option<Probability>,
+    pub(super) reorder: Option<Probability>,
+    pub(super) reorder_delay: Option<Range<Time>>,
+    pub(super) corrupt: Option<Probability>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Disk {
+    pub(super) sync_delay: Option<Range<Time>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Core {
+    pub(super) rebroadcast_interval: Option<Spanned<Time>>,
+    pub(super) rebroadcast_jitter_percent: Option<Spanned<u8>>,
+    pub(super) fetch_timeout: Option<Spanned<Time>>,
+    pub(super) fetch_timeout_ticks: Option<Spanned<u8>>,
+    pub(super) fetches_max: Option<Spanned<u32>>,
+    pub(super) fetches_per_peer_max: Option<Spanned<u32>>,
+    pub(super) rumours_per_peer_max: Option<Spanned<u32>>,
+    pub(super) pending_bytes_max: Option<Spanned<u64>>,
+    pub(super) step_bytes_max: Option<Spanned<u64>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Partition {
+    pub(super) at: Spanned<Time>,
+    pub(super) until: Option<Spanned<Time>>,
+    pub(super) groups: Spanned<BTreeMap<String, Vec<Name>>>,
+    pub(super) one_way: Option<OneWay>,
+    #[serde(default)]
+    pub(super) mode: PartitionMode,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OneWay {
+    pub(super) from: Name,
+    pub(super) to: Name,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Crash {
+    pub(super) at: Spanned<Time>,
+    pub(super) replica: Name,
+    pub(super) down: Spanned<Time>,
+    #[serde(default)]
+    pub(super) wipe_disk: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Join {
+    pub(super) at: Spanned<Time>,
+    pub(super) replica: Name,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Leave {
+    pub(super) at: Spanned<Time>,
+    pub(super) replica: Name,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Skew {
+    pub(super) at: Spanned<Time>,
+    pub(super) until: Option<Spanned<Time>>,
+    pub(super) replica: Name,
+    pub(super) speed: Option<Spanned<f64>>,
+    pub(super) late: Option<Time>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Churn {
+    pub(super) crash_every: Spanned<Time>,
+    pub(super) down: Range<Time>,
+    #[serde(default)]
+    pub(super) rolling: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hostile {
+    pub(super) name: Name,
+    pub(super) acts: Spanned<Vec<HostileAct>>,
+    pub(super) every: Spanned<Time>,
+    pub(super) from: Option<Spanned<Time>>,
+    pub(super) until: Option<Spanned<Time>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Suspend {
+    pub(super) oracle: Oracle,
+    #[serde(default)]
+    pub(super) replicas: Vec<Name>,
+    pub(super) from: Option<Time>,
+    pub(super) until: Option<Time>,
+    pub(super) why: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Expect {
+    #[serde(default)]
+    pub(super) outcome: ExpectedOutcome,
+    pub(super) oracle: Option<Oracle>,
+    pub(super) trace: Option<Spanned<String>>,
+    pub(super) seed: Option<u64>,
+}
