@@ -3,6 +3,8 @@
 //! Read [`scenario::Scenario`] first, then [`run::run`], then [`outcome::RunReport`].
 #![forbid(unsafe_code)]
 
+pub mod disk;
+pub mod engine;
 pub mod oracles;
 pub mod outcome;
 pub mod run;
