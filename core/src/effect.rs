@@ -90,9 +90,15 @@ impl fmt::Display for Refusal {
         use crate::limits::{BLOCK_BYTES_WRITTEN_MAX, DAG_NAME_BYTES_MAX, KEY_BYTES_MAX};
         match self {
             Self::KeyTooLong { key } => {
-                write!(f, "key of {} bytes: at most {KEY_BYTES_MAX} are allowed; use a shorter key", key.as_bytes().len())
+                write!(
+                    f,
+                    "key of {} bytes: at most {KEY_BYTES_MAX} are allowed; use a shorter key",
+                    key.as_bytes().len()
+                )
             }
-            Self::KeyNotUtf8 { key } => write!(f, "key {key} is not UTF-8, which the wire format asks for; encode it, in hex say"),
+            Self::KeyNotUtf8 { key } => {
+                write!(f, "key {key} is not UTF-8, which the wire format asks for; encode it, in hex say")
+            }
             Self::WriteTooLarge { key, block_bytes } => write!(
                 f,
                 "writing {key} would make a block of {block_bytes} bytes, and peers carry at most {BLOCK_BYTES_WRITTEN_MAX}; \

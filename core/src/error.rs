@@ -30,7 +30,9 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Store(why) => write!(f, "the store failed: {why}"),
-            Self::SyncFailed(why) => write!(f, "the store could not be made durable, so whether the last commits survive is unknown: {why}"),
+            Self::SyncFailed(why) => {
+                write!(f, "the store could not be made durable, so whether the last commits survive is unknown: {why}")
+            }
             Self::Corrupt(what) => write!(f, "the store is damaged: {what}; rebuild it from its blocks or from a peer"),
             Self::UnknownFormat { found, newest_known } => write!(
                 f,

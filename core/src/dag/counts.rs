@@ -1,6 +1,9 @@
 //! The counts that are kept with the rows they count.
 
-use crate::{Error, store::{Read, Table, Txn}};
+use crate::{
+    Error,
+    store::{Read, Table, Txn},
+};
 use alloc::{string::String, vec::Vec};
 
 const ROW: &[u8] = b"counts";

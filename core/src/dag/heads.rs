@@ -4,8 +4,14 @@
 //! value is the declared priority (little-endian u64). So the highest head of a name comes first.
 //! A zero byte inside a name is escaped as `00 ff`, which keeps names in order.
 
-use super::{counts::Counts, node::{Node, take_u64}};
-use crate::{Cid, DagName, Error, Head, store::{Read, Table, Txn}};
+use super::{
+    counts::Counts,
+    node::{Node, take_u64},
+};
+use crate::{
+    Cid, DagName, Error, Head,
+    store::{Read, Table, Txn},
+};
 use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
 
@@ -78,7 +84,14 @@ pub(crate) fn is_head<S: Read>(rows: &Txn<'_, S>, cid: &Cid, node: &Node) -> Res
 }
 
 /// Makes a merged good block a head: at its merge none of its descendants is merged.
-pub(crate) fn add<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid, dag: &DagName, height: u64, declared: u64) {
+pub(crate) fn add<S: Read>(
+    rows: &mut Txn<'_, S>,
+    counts: &mut Counts,
+    cid: &Cid,
+    dag: &DagName,
+    height: u64,
+    declared: u64,
+) {
     rows.put(Table::Heads, row_key(dag, height, cid), Bytes::copy_from_slice(&declared.to_le_bytes()));
     counts.heads += 1;
 }
@@ -105,7 +118,8 @@ pub(crate) fn cover<S: Read>(
         }
         Node::Void { under, .. } => {
             for cid in under {
-                let below = rows.node(cid)?.ok_or_else(|| Error::Corrupt(format!("the node row of block {cid} is missing")))?;
+                let below =
+                    rows.node(cid)?.ok_or_else(|| Error::Corrupt(format!("the node row of block {cid} is missing")))?;
                 if matches!(below, Node::Good { .. }) {
                     cover(rows, counts, dag, cid, &below, gone)?;
                 }

@@ -9,7 +9,10 @@
 //! wanted   4 | depth u32
 //! ```
 
-use crate::{Cid, DagName, Error, store::{Read, Table, Txn}};
+use crate::{
+    Cid, DagName, Error,
+    store::{Read, Table, Txn},
+};
 use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
 
@@ -139,6 +142,7 @@ impl<S: Read> Txn<'_, S> {
 
     /// The bytes of a block that is known to be here.
     pub(crate) fn body(&self, cid: &Cid) -> Result<Bytes, Error> {
-        self.get(Table::Blocks, cid.digest())?.ok_or_else(|| Error::Corrupt(format!("the bytes of block {cid} are missing")))
+        self.get(Table::Blocks, cid.digest())?
+            .ok_or_else(|| Error::Corrupt(format!("the bytes of block {cid} are missing")))
     }
 }

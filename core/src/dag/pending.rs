@@ -12,7 +12,10 @@
 //! ```
 
 use super::{counts::Counts, node::Node};
-use crate::{Cid, Error, store::{Read, Table, Txn}};
+use crate::{
+    Cid, Error,
+    store::{Read, Table, Txn},
+};
 use alloc::{string::String, vec::Vec};
 use bytes::Bytes;
 
@@ -74,7 +77,13 @@ fn damaged() -> Error {
 }
 
 /// Notes that `child` waits for `parent`. Whether the parent became wanted by it is returned.
-pub(crate) fn wait<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, child: &Cid, parent: &Cid, depth: u32) -> Result<bool, Error> {
+pub(crate) fn wait<S: Read>(
+    rows: &mut Txn<'_, S>,
+    counts: &mut Counts,
+    child: &Cid,
+    parent: &Cid,
+    depth: u32,
+) -> Result<bool, Error> {
     rows.put(Table::Waiting, edge(CHILDREN, parent, child), Bytes::new());
     rows.put(Table::Waiting, edge(MISSING, child, parent), Bytes::new());
     match rows.node(parent)? {

@@ -302,7 +302,8 @@ impl Fetcher {
         let Some(lane) = full else { return };
         let tasks = &self.tasks;
         let is_rumour = |cid: &Cid| tasks.get(cid).is_some_and(|task| task.kind == Kind::Rumour);
-        let pausing = || tasks.iter().find(|(_, task)| task.lane == lane && task.is_pausing_rumour()).map(|(cid, _)| *cid);
+        let pausing =
+            || tasks.iter().find(|(_, task)| task.lane == lane && task.is_pausing_rumour()).map(|(cid, _)| *cid);
         if let Some(victim) = self.lanes.oldest_rumour(lane, is_rumour).or_else(pausing) {
             self.done(&victim);
         }
@@ -311,7 +312,9 @@ impl Fetcher {
     /// Forgets obligations that nobody serves and that no peer is known for, so that others, which
     /// only the store knows, get their turn.
     pub(crate) fn rotate(&mut self) {
-        let stale = |task: &Task| task.kind == Kind::Obligation && task.rounds > 0 && matches!(task.state, State::Pausing { .. });
+        let stale = |task: &Task| {
+            task.kind == Kind::Obligation && task.rounds > 0 && matches!(task.state, State::Pausing { .. })
+        };
         let stale: Vec<Cid> = self.tasks.iter().filter(|(_, task)| stale(task)).map(|(cid, _)| *cid).collect();
         stale.iter().for_each(|cid| self.done(cid));
     }

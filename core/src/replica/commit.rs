@@ -84,7 +84,8 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Cuts a batch into deltas. Each key is written once: its last write counts, in its place.
     fn parts(&self, batch: Batch) -> Result<Vec<Part>, Error> {
         let mut seen = BTreeSet::new();
-        let mut last: Vec<bool> = batch.writes.iter().rev().map(|write| seen.insert(write.key().bytes().clone())).collect();
+        let mut last: Vec<bool> =
+            batch.writes.iter().rev().map(|write| seen.insert(write.key().bytes().clone())).collect();
         last.reverse();
         let mut parts = Parts::default();
         for write in batch.writes.into_iter().zip(last).filter_map(|(write, last)| last.then_some(write)) {

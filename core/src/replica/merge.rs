@@ -45,7 +45,13 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// Merges a good block: its links, its delta, and its headship. `ranks` are those of the
     /// tombstones' targets, in their order, where the caller knows them.
-    pub(super) fn merge_good(&mut self, cid: Cid, links: &[Cid], delta: &Delta, ranks: &[Removal]) -> Result<(), Error> {
+    pub(super) fn merge_good(
+        &mut self,
+        cid: Cid,
+        links: &[Cid],
+        delta: &Delta,
+        ranks: &[Removal],
+    ) -> Result<(), Error> {
         let parents = self.parents(links)?;
         let height = height_over(&parents);
         let mut gone = Vec::new();

@@ -9,8 +9,8 @@ mod step;
 pub use read::View;
 
 use crate::{
-    Bytes, Cid, Config, DagName, Effect, Error, Input, Key, MergeAll, Query, Row, Timer, Validator, dag::counts::Counts,
-    fetch::Fetcher, gossip, gossip::Gossip, store::Store,
+    Bytes, Cid, Config, DagName, Effect, Error, Input, Key, MergeAll, Query, Row, Timer, Validator,
+    dag::counts::Counts, fetch::Fetcher, gossip, gossip::Gossip, store::Store,
 };
 use alloc::{string::ToString, vec::Vec};
 use step::Step;

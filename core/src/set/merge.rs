@@ -78,7 +78,12 @@ fn early_key(target: &Cid, key: &Key) -> Vec<u8> {
     row
 }
 
-fn remove_all<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, delta: &Delta, ranks: &[Removal]) -> Result<(), Error> {
+fn remove_all<S: Read>(
+    rows: &mut Txn<'_, S>,
+    counts: &mut Counts,
+    delta: &Delta,
+    ranks: &[Removal],
+) -> Result<(), Error> {
     let known = |at: usize| ranks.get(at).and_then(|removal| removal.rank);
     let mut tombstones: Vec<(&Key, Removal)> = delta
         .tombstones

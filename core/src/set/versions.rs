@@ -5,7 +5,11 @@
 //! the order of keys is of no use here, for the versions of one key are all that is ever scanned.
 
 use super::record::{Cursor, Other};
-use crate::{Cid, Error, Key, store::{Read, Table, Txn}, wire::Block};
+use crate::{
+    Cid, Error, Key,
+    store::{Read, Table, Txn},
+    wire::Block,
+};
 use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
 use core::cmp::Ordering;
@@ -100,7 +104,8 @@ pub(crate) fn prevailing<S: Read>(
 /// The value that a merged block puts to a key: that of its last element with the key.
 fn value_in_block<S: Read>(rows: &Txn<'_, S>, key: &Key, cid: &Cid) -> Result<Bytes, Error> {
     let block = Block::decode(&rows.body(cid)?);
-    let element = block.delta.ok().and_then(|delta| delta.elements.into_iter().rev().find(|element| element.key == *key));
+    let element =
+        block.delta.ok().and_then(|delta| delta.elements.into_iter().rev().find(|element| element.key == *key));
     element
         .map(|element| element.value)
         .ok_or_else(|| Error::Corrupt(format!("block {cid} has a version of {key} and no element for it")))

@@ -1,11 +1,14 @@
 //! A store in memory.
 
-use super::{Read, Store, StoreError, Table, Visit, WriteBatch};
+use super::{
+    Read, Store, StoreError, Table, Visit, WriteBatch,
+    row_key::{Comparable, Probe, RowKey},
+};
 use alloc::{collections::BTreeMap, sync::Arc};
 use bytes::Bytes;
 use core::ops::{Bound, ControlFlow};
 
-type Rows = BTreeMap<Bytes, Bytes>;
+type Rows = BTreeMap<RowKey, Bytes>;
 
 /// A store that lives as long as its value: for tests, simulation, and caches that may be lost.
 ///
@@ -38,14 +41,14 @@ impl MemoryStore {
 
 impl Read for MemoryStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.tables[table as usize].get(key).cloned())
+        Ok(self.tables[table as usize].get(Probe::new(table as u8, key).key()).cloned())
     }
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let start = if from > prefix { from } else { prefix };
-        let rows = self.tables[table as usize].range::<[u8], _>((Bound::Included(start), Bound::Unbounded));
-        for (key, value) in rows {
-            if !key.starts_with(prefix) || visit(key, value) == ControlFlow::Break(()) {
+        let start = Probe::new(table as u8, if from > prefix { from } else { prefix });
+        let range = (Bound::Included(start.key()), Bound::Unbounded);
+        for (key, value) in self.tables[table as usize].range::<dyn Comparable, _>(range) {
+            if !key.bytes().starts_with(prefix) || visit(key.bytes(), value) == ControlFlow::Break(()) {
                 break;
             }
         }
@@ -64,8 +67,8 @@ impl Store for MemoryStore {
         for (table, key, row) in batch.rows {
             let rows = Arc::make_mut(&mut self.tables[table as usize]);
             match row {
-                Some(row) => drop(rows.insert(key, row)),
-                None => drop(rows.remove(&key)),
+                Some(row) => drop(rows.insert(RowKey::new(table as u8, key), row)),
+                None => drop(rows.remove(Probe::new(table as u8, &key).key())),
             }
         }
         Ok(())

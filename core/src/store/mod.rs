@@ -1,6 +1,7 @@
 //! What a replica asks of a disk, and a store in memory that gives it.
 
 mod memory;
+mod row_key;
 mod txn;
 
 pub use memory::MemoryStore;

@@ -1,37 +1,38 @@
 //! The changes of one step, readable before they are committed.
 
-use super::{Read, StoreError, Table, WriteBatch};
+use super::{
+    Read, StoreError, Table, WriteBatch,
+    row_key::{Comparable, Probe, RowKey},
+};
 use alloc::{collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
 use core::ops::{Bound, ControlFlow};
-
-type Changes = BTreeMap<Bytes, Option<Bytes>>;
 
 /// Rows of a store with the changes of a step laid over them. Nothing reaches the store before
 /// the step is whole, so that a commit never holds a part of a block.
 pub(crate) struct Txn<'s, S> {
     store: &'s S,
-    tables: [Changes; Table::ALL.len()],
+    changes: BTreeMap<RowKey, Option<Bytes>>,
 }
 
 impl<'s, S: Read> Txn<'s, S> {
     pub(crate) fn new(store: &'s S) -> Self {
-        Self { store, tables: Default::default() }
+        Self { store, changes: BTreeMap::new() }
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        match self.tables[table as usize].get(key) {
+        match self.changes.get(Probe::new(table as u8, key).key()) {
             Some(changed) => Ok(changed.clone()),
             None => self.store.get(table, key),
         }
     }
 
     pub(crate) fn put(&mut self, table: Table, key: impl Into<Bytes>, row: impl Into<Bytes>) {
-        self.tables[table as usize].insert(key.into(), Some(row.into()));
+        self.changes.insert(RowKey::new(table as u8, key.into()), Some(row.into()));
     }
 
     pub(crate) fn remove(&mut self, table: Table, key: impl Into<Bytes>) {
-        self.tables[table as usize].insert(key.into(), None);
+        self.changes.insert(RowKey::new(table as u8, key.into()), None);
     }
 
     /// Up to `limit` rows whose key begins with `prefix` and is at least `from`, in order.
@@ -46,18 +47,18 @@ impl<'s, S: Read> Txn<'s, S> {
         if limit == 0 {
             return Ok(stored);
         }
-        let changes = &self.tables[table as usize];
         self.store.scan(table, prefix, from, &mut |key, row| {
-            if !changes.contains_key(key) {
+            if !self.changes.contains_key(Probe::new(table as u8, key).key()) {
                 stored.push((Bytes::copy_from_slice(key), row.clone()));
             }
             if stored.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
-        let start = if from > prefix { from } else { prefix };
-        let changed = changes
-            .range::<[u8], _>((Bound::Included(start), Bound::Unbounded))
-            .take_while(|(key, _)| key.starts_with(prefix))
-            .filter_map(|(key, row)| row.as_ref().map(|row| (key.clone(), row.clone())));
+        let start = Probe::new(table as u8, if from > prefix { from } else { prefix });
+        let changed = self
+            .changes
+            .range::<dyn Comparable, _>((Bound::Included(start.key()), Bound::Unbounded))
+            .take_while(|(key, _)| key.table() == table as u8 && key.bytes().starts_with(prefix))
+            .filter_map(|(key, row)| row.as_ref().map(|row| (key.bytes().clone(), row.clone())));
         let unchanged = stored.len();
         stored.extend(changed.take(limit));
         if unchanged > 0 && unchanged < stored.len() {
@@ -74,9 +75,8 @@ impl<'s, S: Read> Txn<'s, S> {
 
     /// The changes, tables in their order and keys ascending.
     pub(crate) fn into_batch(self) -> WriteBatch {
-        let rows = self.tables.into_iter().zip(Table::ALL).flat_map(|(changes, table)| {
-            changes.into_iter().map(move |(key, row)| (table, key, row))
-        });
+        let rows =
+            self.changes.into_iter().map(|(key, row)| (Table::ALL[usize::from(key.table())], key.into_bytes(), row));
         WriteBatch { rows: rows.collect() }
     }
 }

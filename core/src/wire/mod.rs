@@ -1,8 +1,26 @@
 //! The wire format of go-ds-crdt, byte by byte.
+//!
+//! A block is a dag-pb node whose links are its parents and whose data is a protobuf delta:
+//!
+//! ```text
+//! Node     Links=2 repeated { Hash=1 CID, Name=2 "", Tsize=3 0 }, Data=1 Delta
+//! Delta    elements=1 repeated Element, tombstones=2 repeated Element, priority=3 uint64, dagName=4 string
+//! Element  key=1 string, id=2 string, value=3 bytes      an add has key and value, a tombstone key and id
+//! ```
+//!
+//! An announcement is a `CRDTBroadcast`: Heads=1 repeated { Cid=1 bytes, DagName=2 string }.
 
-use crate::{Cid, DagName, Key};
-use alloc::{string::String, vec::Vec};
+mod announcement;
+mod dagpb;
+mod delta;
+
+pub use announcement::{Announcement, decode_announcement, encode_announcements};
+pub use delta::{element_bytes, tombstone_bytes};
+
+use crate::{Cid, DagName, Key, limits::BLOCK_BYTES_MERGED_MAX};
+use alloc::{collections::BTreeSet, string::String, vec::Vec};
 use bytes::Bytes;
+use core::fmt;
 
 /// What a block adds and removes, as all replicas read it: keys cleaned, ids understood, elements
 /// that break a rule left out.
@@ -53,6 +71,19 @@ pub enum Flaw {
     Refused,
 }
 
+impl fmt::Display for Flaw {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotDagPb(why) => write!(f, "no dag-pb: {why}"),
+            Self::NotDelta(why) => write!(f, "its data is no delta: {why}"),
+            Self::TooLarge => write!(f, "over {BLOCK_BYTES_MERGED_MAX} bytes"),
+            Self::ForeignLink => f.write_str("a link to something that is not dag-pb with sha2-256"),
+            Self::DagNameTooLong => write!(f, "a DAG name over {} bytes", crate::limits::DAG_NAME_BYTES_MAX),
+            Self::Refused => f.write_str("refused by the validator"),
+        }
+    }
+}
+
 /// A block as all replicas read it. Every byte string is a block; what breaks a rule is void.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Block {
@@ -63,50 +94,40 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads a block.
+    /// Reads a block. What of it breaks a rule makes it void; its good links count all the same.
     #[must_use]
-    pub fn decode(_bytes: &Bytes) -> Self {
-        todo!()
+    pub fn decode(bytes: &Bytes) -> Self {
+        let node = match dagpb::decode(bytes) {
+            Ok(node) => node,
+            Err(why) => return Self { links: Vec::new(), delta: Err(Flaw::NotDagPb(why)) },
+        };
+        let (mut seen, mut foreign) = (BTreeSet::new(), false);
+        let mut links = Vec::with_capacity(node.links.len());
+        for link in &node.links {
+            match Cid::from_bytes(link) {
+                Some(cid) if seen.insert(cid) => links.push(cid),
+                Some(_) => {}
+                None => foreign = true,
+            }
+        }
+        let delta = if bytes.len() > BLOCK_BYTES_MERGED_MAX {
+            Err(Flaw::TooLarge)
+        } else if foreign {
+            Err(Flaw::ForeignLink)
+        } else {
+            // No data is an empty delta of priority 0, as no bytes are.
+            delta::decode(node.data.unwrap_or_default())
+        };
+        Self { links, delta }
     }
 
     /// The bytes of a block that we write: links sorted by CID bytes, then the delta. Keys are
     /// written as they are cleaned, ids with their slash.
     #[must_use]
-    pub fn encode(_links: &[Cid], _delta: &Delta) -> Bytes {
-        todo!()
+    pub fn encode(links: &[Cid], delta: &Delta) -> Bytes {
+        let mut links = links.to_vec();
+        // CIDs of one kind sort as their digests do.
+        links.sort_unstable();
+        dagpb::encode(&links, &delta::encode(delta)).into()
     }
-}
-
-/// The bytes that an element takes inside an encoded delta, its field tag and length included.
-#[must_use]
-pub fn element_bytes(_key: &Key, _value: &Bytes) -> usize {
-    todo!()
-}
-
-/// The bytes that a tombstone takes inside an encoded delta, its field tag and length included.
-#[must_use]
-pub fn tombstone_bytes(_key: &Key) -> usize {
-    todo!()
-}
-
-/// The heads that an announcement names.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub struct Announcement {
-    /// The blocks, each once, in the order of the message.
-    pub heads: Vec<Cid>,
-    /// How many heads of the message were no CIDs of dag-pb blocks with sha2-256.
-    pub bad: usize,
-}
-
-/// Reads an announcement: a `CRDTBroadcast`, or a bare CID of version 0 or 1 as old peers send.
-/// `None` when it is neither.
-#[must_use]
-pub fn decode_announcement(_payload: &[u8]) -> Option<Announcement> {
-    todo!()
-}
-
-/// Announcements of these heads, as few as fit in messages of at most `bytes_max` bytes (at least one head each).
-#[must_use]
-pub fn encode_announcements<'a>(_heads: impl IntoIterator<Item = (Cid, &'a DagName)>, _bytes_max: usize) -> Vec<Bytes> {
-    todo!()
 }

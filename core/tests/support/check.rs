@@ -1,0 +1,92 @@
+//! What must hold of a replica whatever came to it.
+
+use super::{Fold, Node, Rng, fold, hex};
+use anabranch_core::{Bytes, Cid, Validator, wire::Block};
+
+/// The replica's state, heads, merged blocks and their counts are those of the fold.
+pub fn is_fold<V: Validator + Clone>(node: &Node<V>, fold: &Fold, what: &str) {
+    assert_eq!(node.state(), fold.state, "state, {what}");
+    assert_eq!(node.heads(), fold.heads, "heads, {what}");
+    assert_eq!(node.merged(), fold.merged.keys().copied().collect(), "merged blocks, {what}");
+    let stats = node.replica.stats();
+    assert_eq!(stats.merged, fold.merged.len() as u64, "count of merged blocks, {what}");
+    assert_eq!(stats.void, fold.void.len() as u64, "count of void blocks, {what}");
+    assert_eq!(stats.heads, fold.heads.len() as u64, "count of heads, {what}");
+    assert_eq!(stats.height_max, fold.merged.values().copied().max().unwrap_or(0), "greatest height, {what}");
+    assert_eq!((stats.obligations, node.replica.is_behind()), (0, false), "obligations, {what}");
+}
+
+/// The replica shows the fold of the blocks that it has merged, no more and no less.
+pub fn is_fold_of_merged<V: Validator + Clone>(node: &Node<V>) {
+    let fold = fold(&node.world());
+    assert_eq!(node.state(), fold.state, "state");
+    assert_eq!(node.heads(), fold.heads, "heads");
+    assert_eq!(node.merged(), fold.merged.keys().copied().collect(), "merged blocks");
+}
+
+/// Invariant 2: the parents of each merged block are merged.
+pub fn ancestors_are_merged<V: Validator + Clone>(node: &Node<V>) {
+    let merged = node.merged();
+    for cid in &merged {
+        let bytes = node.replica.block(cid).expect("a read").expect("a merged block is kept");
+        assert_eq!(Cid::of(&bytes), *cid, "a kept block hashes to its CID");
+        for parent in Block::decode(&bytes).links {
+            assert!(merged.contains(&parent), "{cid} is merged, its parent {parent} is not");
+        }
+    }
+}
+
+/// All orders of so many things, or `at_most` random ones where there are more.
+pub fn orders(len: usize, at_most: usize) -> Vec<Vec<usize>> {
+    let all = (1..=len).product::<usize>();
+    if all > at_most {
+        let mut rng = Rng::new(len as u64);
+        return (0..at_most)
+            .map(|_| {
+                let mut order: Vec<usize> = (0..len).collect();
+                rng.shuffle(&mut order);
+                order
+            })
+            .collect();
+    }
+    let mut orders = vec![Vec::new()];
+    for next in 0..len {
+        let longer = orders.iter().flat_map(|order: &Vec<usize>| {
+            (0..=order.len()).map(move |at| {
+                let mut order = order.clone();
+                order.insert(at, next);
+                order
+            })
+        });
+        orders = longer.collect();
+    }
+    orders
+}
+
+/// Gives the blocks to fresh replicas in every order (or 200 random ones), each block once, and
+/// checks that all end as the fold says and with this state. Returns the last replica.
+pub fn every_order(blocks: &[Bytes], state: &[(&str, &str)]) -> Node {
+    let world = super::blocks::world(blocks);
+    let fold = fold(&world);
+    let wanted: Vec<(Vec<u8>, Bytes)> =
+        state.iter().map(|(key, value)| (key.as_bytes().to_vec(), Bytes::copy_from_slice(value.as_bytes()))).collect();
+    assert_eq!(fold.state, wanted.into_iter().collect(), "the fold and the test agree");
+    let mut last = Node::new();
+    for order in orders(blocks.len(), 200) {
+        let mut node = Node::new();
+        for at in &order {
+            node.receive(&blocks[*at]);
+            ancestors_are_merged(&node);
+        }
+        node.settle(&world);
+        is_fold(&node, &fold, &format!("order {order:?}"));
+        last = node;
+    }
+    last
+}
+
+/// As `every_order`, blocks as hex.
+pub fn every_order_hex(blocks: &[&str], state: &[(&str, &str)]) -> Node {
+    let blocks: Vec<Bytes> = blocks.iter().map(|block| hex(block)).collect();
+    every_order(&blocks, state)
+}
