@@ -3,8 +3,11 @@
 //! Read [`scenario::Scenario`] first, then [`run::run`], then [`outcome::RunReport`].
 #![forbid(unsafe_code)]
 
+pub mod car;
+pub mod dag;
 pub mod disk;
 pub mod engine;
+pub mod fold;
 pub mod oracles;
 pub mod outcome;
 pub mod run;

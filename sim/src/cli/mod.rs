@@ -1,0 +1,114 @@
+//! The command line: what may be asked for, and what the program answers.
+
+mod dag;
+mod exit;
+mod out;
+mod show;
+
+pub(crate) use out::Out;
+
+use clap::{Args, Parser, Subcommand};
+use exit::{Code, Stop};
+use std::{ffi::OsString, path::PathBuf, process::ExitCode};
+
+/// Runs Anabranch replicas in a simulated network, and looks into histories that replicas wrote.
+///
+/// Without arguments: five replicas lose messages, part, crash, rejoin and converge, with a picture of it.
+#[derive(Debug, Parser)]
+#[command(name = "anabranch", version, after_help = exit::HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Look into a history in a CARv1 file, as `ipfs dag export` writes it.
+    #[command(subcommand)]
+    Dag(Dag),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Dag {
+    /// Print heads and state as the naive fold over the blocks has them.
+    #[command(after_help = exit::HELP)]
+    Fold {
+        #[command(flatten)]
+        input: Input,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// Merge the blocks through a real replica, and print its heads and state.
+    ///
+    /// Blocks come in an order drawn from the seed, some of them twice, among announcements and fetches. The
+    /// result must be that of `dag fold`; if it is not, the exit code is 1.
+    #[command(after_help = exit::HELP)]
+    Merge {
+        #[command(flatten)]
+        input: Input,
+        /// Draws the order.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+        #[command(flatten)]
+        format: Format,
+    },
+    /// List the blocks: what each links to, puts, removes and declares, and which are void or missing.
+    #[command(after_help = exit::HELP)]
+    Show {
+        #[command(flatten)]
+        input: Input,
+        /// Print a graph for Graphviz: `anabranch dag show FILE.car --dot | dot -Tsvg > FILE.svg`.
+        #[arg(long)]
+        dot: bool,
+    },
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Input {
+    /// A CARv1 file.
+    #[arg(value_name = "FILE.car")]
+    file: PathBuf,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct Format {
+    /// Print JSON: {"heads": [CID…], "state": {key: hex…}, "void": N, "misdeclared": N}.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Reads the arguments.
+pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Command>, Stop> {
+    match Cli::try_parse_from(arguments) {
+        Ok(cli) => Ok(cli.command),
+        Err(error) if error.use_stderr() => Err(Stop::Usage(error.render().to_string())),
+        Err(error) => Err(Stop::Help(error.render().to_string())),
+    }
+}
+
+/// Does what was asked for.
+pub(crate) fn execute(command: Option<Command>, out: &mut Out, err: &mut Out) -> Result<Code, Stop> {
+    match command {
+        None => todo!(),
+        Some(Command::Dag(Dag::Fold { input, format })) => dag::fold(&input.file, format.json, out, err),
+        Some(Command::Dag(Dag::Merge { input, seed, format })) => dag::merge(&input.file, seed, format.json, out, err),
+        Some(Command::Dag(Dag::Show { input, dot })) => show::show(&input.file, dot, out, err),
+    }
+}
+
+/// The exit code for what has come of it, once all that is left to say is said.
+pub(crate) fn exit_code(result: Result<Code, Stop>, out: &mut Out, err: &mut Out) -> ExitCode {
+    // Nobody is left to be told when stderr fails.
+    let mut complain = |text: String| drop(err.text(text));
+    match result {
+        Ok(code) => return code.into(),
+        Err(Stop::Help(text)) => match out.text(text).and_then(|()| out.flush()) {
+            Ok(()) => return Code::Passed.into(),
+            Err(Stop::Bad(problems)) => problems.iter().for_each(|problem| complain(format!("error: {problem}\n"))),
+            Err(Stop::Help(_) | Stop::Usage(_)) => {}
+        },
+        Err(Stop::Usage(text)) => complain(text),
+        Err(Stop::Bad(problems)) => problems.iter().for_each(|problem| complain(format!("error: {problem}\n"))),
+    }
+    Code::BadInput.into()
+}

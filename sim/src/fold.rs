@@ -1,0 +1,128 @@
+//! What a set of blocks means, said as plainly as can be: the oracle of everything else.
+//!
+//! It shares nothing with the replica but the decoder of blocks. Where the two disagree, one of
+//! them is wrong, and this one is short enough to be read. The rules are numbered as in
+//! `ARCHITECTURE.md`.
+
+use anabranch_core::{
+    Bytes, Cid, DagName, Key,
+    wire::{Block, Delta},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What a set of blocks means.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Folded {
+    /// The heads of each DAG name that has any.
+    pub heads: BTreeMap<DagName, BTreeSet<Cid>>,
+    /// The value of each key that has one.
+    pub state: BTreeMap<Key, Bytes>,
+    /// How many merged blocks are void.
+    pub void: u64,
+    /// How many good merged blocks declare another priority than their height.
+    pub misdeclared: u64,
+    /// The height of each merged block, void ones included.
+    pub heights: BTreeMap<Cid, u64>,
+    /// The good blocks that are not merged, because an ancestor is not among the blocks given.
+    pub unmerged: BTreeSet<Cid>,
+    /// The ancestors of good blocks that are not among the blocks given.
+    pub missing: BTreeSet<Cid>,
+}
+
+/// The meaning of these blocks, all of which a replica has received.
+///
+/// A good block is merged when all its ancestors are given, a void one when a good block that is
+/// merged descends from it. Takes time O(n log n) in links and writes, memory for a second copy of all
+/// keys, and no recursion: a chain may be of any length.
+#[must_use]
+pub fn fold(blocks: &BTreeMap<Cid, Bytes>) -> Folded {
+    let blocks: BTreeMap<Cid, Block> = blocks.iter().map(|(cid, bytes)| (*cid, Block::decode(bytes))).collect();
+    let good: BTreeMap<Cid, &Delta> =
+        blocks.iter().filter_map(|(cid, block)| Some((*cid, block.delta.as_ref().ok()?))).collect();
+    let complete = heights(&blocks);
+
+    // Rules 2 and 4: what is merged is the good blocks whose ancestors are all there, and these ancestors.
+    let (whole, unmerged): (BTreeSet<Cid>, BTreeSet<Cid>) = good.keys().copied().partition(|cid| complete.contains_key(cid));
+    let (merged, _) = with_ancestors(&blocks, &whole);
+    let (_, missing) = with_ancestors(&blocks, &unmerged);
+    let heights: BTreeMap<Cid, u64> = merged.iter().map(|cid| (*cid, complete[cid])).collect();
+    let deltas: BTreeMap<Cid, &Delta> = whole.iter().map(|cid| (*cid, good[cid])).collect();
+
+    // Rules 1 and 3: a version per key and block, the block's last write; minus all tombstones; the greatest
+    // (rank, value) wins, where the rank is the smaller of the declared priority and the height.
+    let mut versions: BTreeMap<(&Key, Cid), (u64, &Bytes)> = BTreeMap::new();
+    for (cid, delta) in &deltas {
+        for element in &delta.elements {
+            versions.insert((&element.key, *cid), (delta.priority.min(heights[cid]), &element.value));
+        }
+    }
+    for tombstone in deltas.values().flat_map(|delta| &delta.tombstones) {
+        versions.remove(&(&tombstone.key, tombstone.target));
+    }
+    let mut winners: BTreeMap<&Key, (u64, &Bytes)> = BTreeMap::new();
+    for ((key, _), version) in versions {
+        let winner = winners.entry(key).or_insert(version);
+        *winner = version.max(*winner);
+    }
+
+    // Rule 6: a head is a good block to which no good block of its name links, directly or through void ones.
+    let mut below: BTreeSet<(&DagName, Cid)> = BTreeSet::new();
+    let links = |cid: &Cid| blocks[cid].links.iter().copied();
+    let mut walk: Vec<(&DagName, Cid)> =
+        deltas.iter().flat_map(|(cid, delta)| links(cid).map(|link| (&delta.dag, link))).collect();
+    while let Some((dag, cid)) = walk.pop() {
+        if below.insert((dag, cid)) && !good.contains_key(&cid) {
+            walk.extend(links(&cid).map(|link| (dag, link)));
+        }
+    }
+    let mut heads: BTreeMap<DagName, BTreeSet<Cid>> = BTreeMap::new();
+    for (cid, delta) in deltas.iter().filter(|(cid, delta)| !below.contains(&(&delta.dag, **cid))) {
+        heads.entry(delta.dag.clone()).or_default().insert(*cid);
+    }
+
+    Folded {
+        heads,
+        state: winners.into_iter().map(|(key, (_, value))| (key.clone(), value.clone())).collect(),
+        void: (merged.len() - deltas.len()) as u64,
+        misdeclared: deltas.iter().filter(|(cid, delta)| delta.priority != heights[*cid]).count() as u64,
+        heights,
+        unmerged,
+        missing,
+    }
+}
+
+/// Rule 3: the heights of the blocks whose ancestors are all there. 1 + the greatest height of the parents, 1 for a root.
+fn heights(blocks: &BTreeMap<Cid, Block>) -> BTreeMap<Cid, u64> {
+    let mut children: BTreeMap<Cid, Vec<Cid>> = BTreeMap::new();
+    for (cid, block) in blocks {
+        block.links.iter().for_each(|parent| children.entry(*parent).or_default().push(*cid));
+    }
+    let mut parents_left: BTreeMap<Cid, usize> = blocks.iter().map(|(cid, block)| (*cid, block.links.len())).collect();
+    let mut ready: Vec<Cid> = blocks.iter().filter(|(_, block)| block.links.is_empty()).map(|(cid, _)| *cid).collect();
+    let mut heights: BTreeMap<Cid, u64> = BTreeMap::new();
+    while let Some(cid) = ready.pop() {
+        let tallest_parent = blocks[&cid].links.iter().map(|parent| heights[parent]).max().unwrap_or(0);
+        heights.insert(cid, 1 + tallest_parent);
+        for child in children.get(&cid).into_iter().flatten() {
+            if let Some(left) = parents_left.get_mut(child) {
+                *left -= 1;
+                ready.extend((*left == 0).then_some(*child));
+            }
+        }
+    }
+    heights
+}
+
+/// These blocks and all their ancestors: those that are given, and those that are not.
+fn with_ancestors(blocks: &BTreeMap<Cid, Block>, of: &BTreeSet<Cid>) -> (BTreeSet<Cid>, BTreeSet<Cid>) {
+    let (mut given, mut missing) = (BTreeSet::new(), BTreeSet::new());
+    let mut walk: Vec<Cid> = of.iter().copied().collect();
+    while let Some(cid) = walk.pop() {
+        match blocks.get(&cid) {
+            Some(block) if given.insert(cid) => walk.extend(&block.links),
+            Some(_) => {}
+            None => drop(missing.insert(cid)),
+        }
+    }
+    (given, missing)
+}
