@@ -8,9 +8,14 @@ pub mod dag;
 pub mod disk;
 pub mod engine;
 pub mod fold;
+pub mod ledger;
+mod network;
 pub mod oracles;
 pub mod outcome;
+pub mod plan;
 pub mod run;
 pub mod scenario;
+pub mod tally;
+pub mod workload;
 
 pub use run::run;

@@ -9,6 +9,7 @@ mod trace;
 pub use fate::{Cause, Fate, Fates, MessageKey};
 pub use queue::Queue;
 pub use random::{Draws, Key};
+pub(crate) use trace::hex;
 pub use trace::{Entry, Trace};
 
 use std::time::Duration;
