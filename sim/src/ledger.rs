@@ -7,6 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 /// A block as its author made it.
 #[derive(Clone, Debug)]
 pub struct Record {
+    /// Who made it first.
+    pub author: Party,
     /// Its CID.
     pub cid: Cid,
     /// Its bytes.
@@ -92,13 +94,13 @@ impl Ledger {
     }
 
     /// A block was made.
-    pub fn author(&mut self, cid: Cid, bytes: Bytes) {
+    pub fn author(&mut self, author: Party, cid: Cid, bytes: Bytes) {
         if self.numbers.contains_key(&cid) {
             return;
         }
         let block = wire::Block::decode(&bytes);
         self.numbers.insert(cid, u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
-        self.blocks.push(Record { cid, bytes, links: block.links, dag: block.delta.ok().map(|delta| delta.dag) });
+        self.blocks.push(Record { author, cid, bytes, links: block.links, dag: block.delta.ok().map(|delta| delta.dag) });
     }
 
     /// The block as it was made; `None` when nobody made it.
@@ -195,7 +197,7 @@ pub(crate) mod tests {
     fn equal_sets_have_equal_extents() {
         let mut ledger = Ledger::new(2);
         let blocks: Vec<_> = (0..100).map(|number| block(&[], "k", &number.to_string(), 1)).collect();
-        blocks.iter().for_each(|(cid, bytes)| ledger.author(*cid, bytes.clone()));
+        blocks.iter().for_each(|(cid, bytes)| ledger.author(Party(0), *cid, bytes.clone()));
         blocks.iter().for_each(|(cid, _)| assert!(ledger.merged(Party(0), cid)));
         blocks.iter().rev().for_each(|(cid, _)| assert!(ledger.merged(Party(1), cid)));
         assert_eq!(ledger.extent(Party(0)), ledger.extent(Party(1)));
@@ -210,7 +212,7 @@ pub(crate) mod tests {
     fn what_was_not_synced_may_be_gone_after_a_crash() {
         let mut ledger = Ledger::new(1);
         let blocks: Vec<_> = (0..3).map(|number| block(&[], "k", &number.to_string(), 1)).collect();
-        blocks.iter().for_each(|(cid, bytes)| ledger.author(*cid, bytes.clone()));
+        blocks.iter().for_each(|(cid, bytes)| ledger.author(Party(0), *cid, bytes.clone()));
         ledger.merged(Party(0), &blocks[0].0);
         ledger.synced(Party(0));
         ledger.merged(Party(0), &blocks[1].0);

@@ -17,5 +17,7 @@ pub mod run;
 pub mod scenario;
 pub mod tally;
 pub mod workload;
+mod world;
 
 pub use run::run;
+pub use world::{Nobody, Observer};

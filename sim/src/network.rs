@@ -5,6 +5,7 @@ use crate::{
     outcome::{MessageCount, MessageKind},
     scenario::{FaultKind, Link, Partition, PartitionMode, Party, Scenario},
     tally::Tally,
+    world::Observer,
 };
 use anabranch_core::{Bytes, Cid, wire};
 use std::{collections::BTreeMap, sync::Arc};
@@ -147,7 +148,7 @@ impl Network {
     }
 
     /// Takes a message: draws its fate, and says when it arrives, if it does.
-    pub(crate) fn send(&mut self, outgoing: Outgoing, tally: &mut Tally, trace: &mut Trace) -> Arrivals {
+    pub(crate) fn send(&mut self, outgoing: Outgoing, tally: &mut Tally, trace: &mut Trace, observer: &mut dyn Observer) -> Arrivals {
         let Outgoing { at, from, to, cause, body, receiver_is_up } = outgoing;
         let kind = body.kind();
         let wire = self.wire(from, to);
@@ -157,6 +158,7 @@ impl Network {
         if !self.faults_on {
             (fate.drop, fate.copy_latency, fate.held_back, fate.flip) = (false, None, None, None);
         }
+        observer.message(&key, &fate);
         let stopped = self.cuts.iter_mut().find(|cut| cut.stops(from, to));
         record(trace.entry(at, tag::SEND), &key, &body)
             .u8(u8::from(fate.drop) | u8::from(stopped.is_some()) << 1 | u8::from(fate.flip.is_some()) << 2)
@@ -232,6 +234,11 @@ impl Network {
             group.members.iter().for_each(|party| groups[party.index()] = Some(index));
         }
         self.cuts.push(Cut { number, kind, groups, one_way: partition.one_way, mode: partition.mode, held: Vec::new() });
+    }
+
+    /// Whether the partition of this number holds.
+    pub(crate) fn is_parted(&self, number: u32) -> bool {
+        self.cuts.iter().any(|cut| cut.number == number)
     }
 
     /// A partition heals. Gives the messages that it held, with the time that each takes from now.

@@ -38,8 +38,8 @@ mod tests {
         let (parent, parent_bytes) = block(&[], "k", "1", 1);
         let (child, child_bytes) = block(&[parent], "k", "2", 2);
         let mut ledger = Ledger::new(1);
-        ledger.author(parent, parent_bytes);
-        ledger.author(child, child_bytes);
+        ledger.author(Party(0), parent, parent_bytes);
+        ledger.author(Party(0), child, child_bytes);
         ledger.merged(Party(0), &child);
         assert!(check(&ledger, Party(0), ledger.block(&child).unwrap()).unwrap_err().contains("its parent"));
         assert!(check_all(&ledger, Party(0)).is_err());

@@ -24,14 +24,14 @@ pub fn check(ledger: &Ledger, cid: &Cid, bytes: Option<&Bytes>) -> Finding {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::ledger::tests::block;
+    use crate::{ledger::tests::block, scenario::Party};
 
     #[test]
     fn fires_on_flipped_bits_on_missing_bytes_and_on_blocks_from_nowhere() {
         let (cid, bytes) = block(&[], "k", "v", 1);
         let mut ledger = Ledger::new(1);
         assert!(check(&ledger, &cid, Some(&bytes)).unwrap_err().contains("nobody made it"));
-        ledger.author(cid, bytes.clone());
+        ledger.author(Party(0), cid, bytes.clone());
         assert_eq!(check(&ledger, &cid, Some(&bytes)), Ok(()));
         assert!(check(&ledger, &cid, None).is_err());
         for bit in 0..bytes.len() * 8 {

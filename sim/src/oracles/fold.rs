@@ -48,8 +48,8 @@ mod tests {
         let mut ledger = Ledger::new(1);
         let (root, root_bytes) = block(&[], "k", "old", 1);
         let (child, child_bytes) = block(&[root], "k", "new", 2);
-        ledger.author(root, root_bytes);
-        ledger.author(child, child_bytes);
+        ledger.author(Party(0), root, root_bytes);
+        ledger.author(Party(0), child, child_bytes);
         ledger.merged(Party(0), &root);
         ledger.merged(Party(0), &child);
         let folded = of(&ledger, Party(0));

@@ -31,7 +31,7 @@ mod tests {
         blocks.sort();
         let cids: Vec<Cid> = blocks.iter().map(|(cid, _)| *cid).collect();
         let mut ledger = Ledger::new(1);
-        blocks.into_iter().for_each(|(cid, bytes)| ledger.author(cid, bytes));
+        blocks.into_iter().for_each(|(cid, bytes)| ledger.author(Party(0), cid, bytes));
         ledger.merged(Party(0), &cids[0]);
         ledger.synced(Party(0));
         ledger.merged(Party(0), &cids[1]);

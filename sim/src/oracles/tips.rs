@@ -70,7 +70,7 @@ mod tests {
         let (right, right_bytes) = block(&[root], "k", "3", 2);
         let mut ledger = Ledger::new(1);
         for (cid, bytes) in [(root, root_bytes), (left, left_bytes), (right, right_bytes)] {
-            ledger.author(cid, bytes);
+            ledger.author(Party(0), cid, bytes);
             ledger.merged(Party(0), &cid);
         }
         assert_eq!(check(&ledger, Party(0), &seen(&[left, right])), Ok(()));
@@ -89,7 +89,7 @@ mod tests {
         let (child, child_bytes) = block(&[void], "k", "2", 3);
         let mut ledger = Ledger::new(1);
         for (cid, bytes) in [(root, root_bytes), (void, void_bytes.into()), (child, child_bytes)] {
-            ledger.author(cid, bytes);
+            ledger.author(Party(0), cid, bytes);
         }
         assert!(ledger.block(&void).unwrap().dag.is_none() && ledger.block(&void).unwrap().links == [root]);
         ledger.merged(Party(0), &root);
