@@ -14,6 +14,7 @@
 
 use anabranch_core::{Bytes, Cid};
 use serde::{Deserialize, Serialize};
+use serde_ipld_dagcbor::DecodeError;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
@@ -180,8 +181,11 @@ impl Reader<'_> {
         let bytes = self.section("the CARv1 header")?;
         let start = self.at - bytes.len();
         let header: Header = serde_ipld_dagcbor::from_slice(&bytes).map_err(|error| {
-            let error = error.to_string().replace('\n', " ");
-            (start, format!("expected the header of a CARv1 file (dag-cbor with roots and version): {error}"))
+            let detail = match error {
+                DecodeError::Msg(detail) => detail.replace('\n', " "),
+                _ => String::from("it is no dag-cbor"),
+            };
+            (start, format!("expected the header of a CARv1 file (dag-cbor with roots and version): {detail}"))
         })?;
         match header {
             Header { version: 1, roots: Some(roots) } => {
@@ -207,22 +211,32 @@ impl Reader<'_> {
         let section = self.section("a block")?;
         let start_cid = self.at - section.len();
         if section.is_empty() {
-            return Err((start, String::from("a block of length 0, and expected a CID; the file is padded or damaged")));
+            return Err((
+                start,
+                String::from("a block of length 0, and expected a CID; the file is padded or damaged"),
+            ));
         }
         let mut rest = &section[..];
         let cid = AnyCid::read_bytes(&mut rest).map_err(|error| {
             let second = serde_ipld_dagcbor::from_slice::<Header>(&section).is_ok();
             match second {
-                true => (start, String::from("a second CAR header; expected one file, found several joined: give them one by one")),
-                false => (start_cid, format!("expected the CID of a block: {error}; the file is damaged, export it again")),
+                true => (
+                    start,
+                    String::from("a second CAR header; expected one file, found several joined: give them one by one"),
+                ),
+                false => {
+                    (start_cid, format!("expected the CID of a block: {error}; the file is damaged, export it again"))
+                }
             }
         })?;
         let block = section.slice(section.len() - rest.len()..);
         if cid.hash().code() == SHA2_256 && cid.hash().size() == 32 {
             let found = Cid::of(&block);
             if cid.hash().digest() != found.digest() {
-                let found = cid::Cid::try_from(&found.to_bytes()[..])
-                    .map_or_else(|_| found.to_string(), |found| cid::Cid::new_v1(cid.codec(), *found.hash()).to_string());
+                let found = cid::Cid::try_from(&found.to_bytes()[..]).map_or_else(
+                    |_| found.to_string(),
+                    |found| cid::Cid::new_v1(cid.codec(), *found.hash()).to_string(),
+                );
                 let what = format!("the bytes of block {cid} hash to {found}: the file is damaged or forged");
                 return Err((start_cid, what));
             }

@@ -24,7 +24,7 @@ use std::{
 pub struct Summary {
     /// The heads of all DAG names, as CIDs of version 1 in base32, sorted as text.
     pub heads: BTreeSet<String>,
-    /// The value of each key that has one, in hex.
+    /// The value of each key that has one, in hex. Keys of blocks are UTF-8, so their text tells them apart.
     pub state: BTreeMap<String, String>,
     /// How many merged blocks are void.
     pub void: u64,

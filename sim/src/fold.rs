@@ -42,7 +42,8 @@ pub fn fold(blocks: &BTreeMap<Cid, Bytes>) -> Folded {
     let complete = heights(&blocks);
 
     // Rules 2 and 4: what is merged is the good blocks whose ancestors are all there, and these ancestors.
-    let (whole, unmerged): (BTreeSet<Cid>, BTreeSet<Cid>) = good.keys().copied().partition(|cid| complete.contains_key(cid));
+    let (whole, unmerged): (BTreeSet<Cid>, BTreeSet<Cid>) =
+        good.keys().copied().partition(|cid| complete.contains_key(cid));
     let (merged, _) = with_ancestors(&blocks, &whole);
     let (_, missing) = with_ancestors(&blocks, &unmerged);
     let heights: BTreeMap<Cid, u64> = merged.iter().map(|cid| (*cid, complete[cid])).collect();

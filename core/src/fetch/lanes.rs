@@ -148,8 +148,10 @@ impl Lanes {
         self.lanes.get(&lane).is_some_and(|lane| lane.flying.len() >= per_lane_max)
     }
 
-    pub(super) fn oldest_flying(&self, lane: Option<Peer>) -> Option<Cid> {
-        self.lanes.get(&lane)?.flying.front().copied()
+    /// The oldest rumour in flight in a lane, or the oldest obligation where there is none.
+    pub(super) fn oldest_flying(&self, lane: Option<Peer>, is_rumour: impl Fn(&Cid) -> bool) -> Option<Cid> {
+        let flying = &self.lanes.get(&lane)?.flying;
+        flying.iter().find(|cid| is_rumour(cid)).or(flying.front()).copied()
     }
 
     /// The lane with the most fetches in flight; of several the first peer's.

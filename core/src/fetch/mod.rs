@@ -173,8 +173,7 @@ impl Fetcher {
             return;
         }
         task.attempt = (task.attempt + 1).min(ATTEMPT_MAX);
-        task.tried += 1;
-        if usize::from(task.tried) <= task.peers.len() {
+        if task.has_next() {
             task.state = State::Flying { age: 0 };
             out.push(task.fetch(cid));
             return;
@@ -184,14 +183,16 @@ impl Fetcher {
 
     fn end_round(&mut self, cid: Cid, out: &mut Vec<Effect>) {
         let Some(task) = self.tasks.get_mut(&cid) else { return };
-        task.tried = 0;
+        let silence = core::mem::take(&mut task.silence);
+        task.next = 0;
         task.rounds = (task.rounds + 1).min(RUMOUR_ROUNDS.max(PAUSE_DOUBLINGS_MAX));
         let rounds = task.rounds;
         let rumour = task.kind == Kind::Rumour;
-        if rounds == RUMOUR_ROUNDS {
+        // Who answers that it does not have the block will not have it soon; silence may be a lost message.
+        let parked = rumour && (rounds >= RUMOUR_ROUNDS || !silence);
+        if parked || (!rumour && rounds == RUMOUR_ROUNDS) {
             out.push(Effect::Notify(Event::Parked { cid, obligation: !rumour }));
         }
-        let parked = rumour && rounds >= RUMOUR_ROUNDS;
         self.set_state(cid, if parked { State::Parked } else { State::Pausing { left: 1 << rounds } });
     }
 
@@ -205,6 +206,7 @@ impl Fetcher {
                 // The tick that a fetch was started in is a part of one, so that one does not count.
                 State::Flying { age } if *age >= config.fetch_timeout_ticks => {
                     let attempt = task.attempt;
+                    task.silence = true;
                     self.failed(cid, attempt, out);
                 }
                 State::Flying { age } => *age += 1,
@@ -227,17 +229,21 @@ impl Fetcher {
         }
     }
 
-    /// Starts this block's fetch although the windows are full: the oldest fetch of the fullest lane
-    /// makes way. So a head is asked for at once, however many unanswered fetches there are; an
-    /// answer to the one that made way still counts.
-    pub(crate) fn hurry(&mut self, cid: Cid, config: &Config, out: &mut Vec<Effect>) {
-        let Some(task) = self.tasks.get(&cid).filter(|task| task.state == State::Waiting) else { return };
-        let lane = task.lane;
-        let victim = if self.lanes.is_full(lane, config.fetches_per_peer_max) {
-            self.lanes.oldest_flying(lane)
-        } else {
-            self.lanes.fullest().and_then(|lane| self.lanes.oldest_flying(lane))
-        };
+    /// Starts one of these blocks' fetches although the windows are full, if none could be started:
+    /// the oldest fetch of the fullest lane makes way. So what is news is asked for at once, however
+    /// many unanswered fetches there are; an answer to the one that made way still counts.
+    pub(crate) fn hurry(&mut self, news: &[Cid], config: &Config, out: &mut Vec<Effect>) {
+        let state = |cid: &Cid| self.tasks.get(cid).map(|task| task.state);
+        if news.iter().any(|cid| matches!(state(cid), Some(State::Flying { .. }))) {
+            return;
+        }
+        let Some(cid) = news.iter().copied().find(|cid| state(cid) == Some(State::Waiting)) else { return };
+        let lane = self.tasks.get(&cid).and_then(|task| task.lane);
+        let tasks = &self.tasks;
+        let is_rumour = |cid: &Cid| tasks.get(cid).is_some_and(|task| task.kind == Kind::Rumour);
+        let full = self.lanes.is_full(lane, config.fetches_per_peer_max);
+        let from = if full { Some(lane) } else { self.lanes.fullest() };
+        let victim = from.and_then(|lane| self.lanes.oldest_flying(lane, is_rumour));
         if let Some(victim) = victim {
             self.make_way(victim);
         }
@@ -253,7 +259,7 @@ impl Fetcher {
 
     fn launch(&mut self, cid: Cid, out: &mut Vec<Effect>) {
         self.set_state(cid, State::Flying { age: 0 });
-        if let Some(task) = self.tasks.get(&cid) {
+        if let Some(task) = self.tasks.get_mut(&cid) {
             out.push(task.fetch(cid));
         }
     }
@@ -262,7 +268,7 @@ impl Fetcher {
     fn restart(&mut self, cid: Cid, lane: Option<Peer>) {
         let Some(mut task) = self.tasks.remove(&cid) else { return };
         self.lanes.leave(&cid, &task);
-        (task.tried, task.rounds, task.state) = (0, 0, State::Waiting);
+        task.restart();
         task.lane = lane.or(task.lane);
         self.insert(cid, task);
     }

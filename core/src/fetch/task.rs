@@ -40,8 +40,10 @@ pub(crate) struct Task {
     pub(crate) lane: Option<Peer>,
     /// The peers that may have it, the likeliest first.
     pub(crate) peers: Peers,
-    /// How many of the peers were asked in this round.
-    pub(crate) tried: u8,
+    /// The peer to ask next in this round: those before it were asked.
+    pub(crate) next: u8,
+    /// Whether an attempt of this round was not answered at all.
+    pub(crate) silence: bool,
     /// Rounds over all peers that failed; saturates.
     pub(crate) rounds: u8,
     /// Tells an answer from those before it; saturates.
@@ -50,12 +52,24 @@ pub(crate) struct Task {
 
 impl Task {
     pub(crate) const fn new(kind: Kind, lane: Option<Peer>, peers: Peers) -> Self {
-        Self { kind, state: State::Waiting, lane, peers, tried: 0, rounds: 0, attempt: 0 }
+        Self { kind, state: State::Waiting, lane, peers, next: 0, silence: false, rounds: 0, attempt: 0 }
     }
 
-    /// Asks the next peer of the round; after all of them, nobody in particular.
-    pub(crate) fn fetch(&self, cid: Cid) -> Effect {
-        Effect::Fetch { cid, from: self.peers.get(usize::from(self.tried)).copied(), attempt: self.attempt }
+    /// Asks the next peer of the round; nobody in particular when no peer is known.
+    pub(crate) fn fetch(&mut self, cid: Cid) -> Effect {
+        let from = self.peers.get(usize::from(self.next)).copied();
+        self.next += u8::from(from.is_some());
+        Effect::Fetch { cid, from, attempt: self.attempt }
+    }
+
+    /// Whether a peer is left to ask in this round.
+    pub(crate) fn has_next(&self) -> bool {
+        usize::from(self.next) < self.peers.len()
+    }
+
+    /// Begins anew, as if nobody had been asked.
+    pub(crate) const fn restart(&mut self) {
+        (self.next, self.silence, self.rounds, self.state) = (0, false, 0, State::Waiting);
     }
 
     /// Remembers a peer that may have it: the next to be asked.
@@ -64,7 +78,7 @@ impl Task {
             remember(&mut self.peers, peer);
         } else if !self.peers.contains(&peer) {
             // The ones before it were asked in this round.
-            self.peers.insert(self.peers.len().min(usize::from(self.tried) + 1), peer);
+            self.peers.insert(self.peers.len().min(usize::from(self.next)), peer);
             self.peers.truncate(PEERS_PER_WANT_MAX);
         }
     }

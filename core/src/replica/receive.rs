@@ -19,12 +19,12 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         if announcement.bad > 0 {
             self.out.push(Effect::Notify(Event::BadBroadcast { from, heads: announcement.bad }));
         }
-        let (mut stale, mut pending, mut first) = (0, false, None);
+        let (mut stale, mut pending, mut news) = (0, false, Vec::new());
         for cid in &announcement.heads {
             match self.rows.node(cid)? {
                 None => {
                     self.fetch.rumour(*cid, from, self.config);
-                    first = first.or(Some(*cid));
+                    news.push(*cid);
                 }
                 Some(Node::Wanted { .. }) => {
                     self.fetch.obligation(*cid, &[from]);
@@ -43,9 +43,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             self.gossip.owe_answer(self.out);
         }
         self.fetch.pump(self.config, self.out);
-        if let Some(cid) = first {
-            self.fetch.hurry(cid, self.config, self.out);
-        }
+        self.fetch.hurry(&news, self.config, self.out);
         Ok(())
     }
 
@@ -89,7 +87,6 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 }
             }
         }
-        self.fetch.done(&cid);
         self.merge_ready()
     }
 
@@ -123,16 +120,19 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 missing.push(*link);
             }
         }
+        let mut peers = self.fetch.peers_of(&cid);
+        self.fetch.done(&cid);
         if missing.is_empty() {
             return self.merge(cid, bytes, block);
         }
-        let mut peers = self.fetch.peers_of(&cid);
         crate::fetch::remember(&mut peers, from);
         for link in &missing {
             if pending::wait(&mut self.rows, &mut self.counts, &cid, link, depth.saturating_add(1))? {
                 self.fetch.obligation(*link, &peers);
             }
         }
+        self.fetch.pump(self.config, self.out);
+        self.fetch.hurry(&missing, self.config, self.out);
         self.rows.put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true });
         pending::keep_body(&mut self.rows, &mut self.counts, depth, &cid, bytes);
         pending::drop_bodies(&mut self.rows, &mut self.counts, self.config.pending_bytes_max)
@@ -140,6 +140,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// The bytes of a pending block came again after they had been dropped.
     fn body_came_back(&mut self, cid: Cid, bytes: &Bytes, depth: u32) -> Result<(), Error> {
+        self.fetch.done(&cid);
         if !pending::waits(&self.rows, &cid)? {
             let block = self.read(bytes);
             return self.merge(cid, bytes, block);

@@ -172,6 +172,7 @@ fn take_over<S: Read>(rows: &mut Txn<'_, S>, key: &Key, others: Others) -> Resul
     let versions = Versions::of(key);
     let candidates = match &others {
         Others::Inline(others) => others.clone(),
+        Others::Rows(0) => return Ok(None),
         Others::Rows(_) => versions.greatest(rows)?,
     };
     let greatest = candidates.iter().map(|other| other.rank).max();

@@ -5,7 +5,7 @@ use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
 use prost::{
     Message,
-    encoding::{WireType, decode_key, decode_varint},
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
 };
 
 /// One head of a `CRDTBroadcast`. The name is of use to Go peers alone: a block says itself to
@@ -30,21 +30,27 @@ pub struct Announcement {
 /// Reads an announcement: a `CRDTBroadcast`, or a bare CID of version 0 or 1 as old peers send.
 /// `None` when it is neither.
 ///
-/// A top-level field that is not known makes a message a bare CID or nothing, as in go-ds-crdt; so
-/// a broadcast can never be extended. A head that is bad spoils only itself.
+/// go-ds-crdt takes a message with an unknown top-level field for a bare CID and drops it when it is
+/// none. Here unknown fields are ignored, and a head that is bad spoils only itself. We never send
+/// either: Go peers would drop it.
 #[must_use]
 pub fn decode_announcement(payload: &[u8]) -> Option<Announcement> {
-    decode_broadcast(payload).or_else(|| {
-        let cid = Cid::from_bytes(payload)?;
-        Some(Announcement { heads: alloc::vec![cid], bad: 0 })
-    })
+    // No broadcast with a head begins as a CID does, so that the two cannot be confused.
+    match Cid::from_bytes(payload) {
+        Some(cid) => Some(Announcement { heads: alloc::vec![cid], bad: 0 }),
+        None => decode_broadcast(payload),
+    }
 }
 
 fn decode_broadcast(mut rest: &[u8]) -> Option<Announcement> {
     let mut found = Announcement::default();
     let mut seen = BTreeSet::new();
     while !rest.is_empty() {
-        let (1, WireType::LengthDelimited) = decode_key(&mut rest).ok()? else { return None };
+        let (field, kind) = decode_key(&mut rest).ok()?;
+        if (field, kind) != (1, WireType::LengthDelimited) {
+            skip_field(kind, field, &mut rest, DecodeContext::default()).ok()?;
+            continue;
+        }
         let len = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
         let (head, after) = rest.split_at_checked(len)?;
         rest = after;

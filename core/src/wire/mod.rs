@@ -61,7 +61,7 @@ pub enum Flaw {
     NotDagPb(String),
     /// Its data is no delta.
     NotDelta(String),
-    /// Over [`BLOCK_BYTES_MERGED_MAX`](crate::limits::BLOCK_BYTES_MERGED_MAX).
+    /// Over [`BLOCK_BYTES_MERGED_MAX`].
     TooLarge,
     /// A link to something that is not dag-pb with sha2-256.
     ForeignLink,

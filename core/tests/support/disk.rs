@@ -73,6 +73,8 @@ struct Shared {
     commits_left: Cell<Option<u64>>,
     sync_fails: Cell<bool>,
     after_each_commit: RefCell<Option<Vec<MemoryStore>>>,
+    /// How many of those copies had been made at the last sync.
+    copies_synced: Cell<usize>,
 }
 
 /// A memory store with a meter on it. Clones share the meter.
@@ -100,6 +102,11 @@ impl Disk {
     /// The rows when recording began, and after each commit since.
     pub fn recorded(&self) -> Vec<MemoryStore> {
         self.shared.after_each_commit.borrow().clone().expect("recording was begun")
+    }
+
+    /// What a crash may leave: the rows as of the last sync, and after each commit since.
+    pub fn after_a_crash(&self) -> Vec<MemoryStore> {
+        self.recorded().split_off(self.shared.copies_synced.get().saturating_sub(1))
     }
 
     pub fn rows(&self) -> &MemoryStore {
@@ -186,6 +193,7 @@ impl Store for Disk {
             return Err(StoreError::Io("the test fails this sync".into()));
         }
         self.count(|ops| ops.syncs += 1);
+        self.shared.copies_synced.set(self.shared.after_each_commit.borrow().as_ref().map_or(0, Vec::len));
         self.rows.sync()
     }
 }

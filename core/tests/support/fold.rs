@@ -67,7 +67,9 @@ pub fn fold_judged(world: &World, validator: &dyn Validator) -> Fold {
         let mut below = blocks[cid].0.clone();
         while let Some(parent) = below.pop() {
             match good(&parent) {
-                Some(_) => drop(heads.remove(&(delta.dag.as_str().to_owned(), parent))),
+                Some(_) => {
+                    heads.remove(&(delta.dag.as_str().to_owned(), parent));
+                }
                 None => below.extend(&blocks[&parent].0),
             }
         }

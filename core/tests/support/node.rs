@@ -81,9 +81,13 @@ impl<V: Validator + Clone> Node<V> {
     /// The process dies and comes back: what the store holds is all that is left. Tokens go on,
     /// so that no two commits of a test share one.
     pub fn crash(self) -> Self {
-        let (config, validator, next_token) = (self.config, self.validator, self.next_token);
-        let disk = Disk::holding(self.replica.into_store().rows().clone());
-        Self { next_token, ..Self::open(disk, config, validator) }
+        let rows = self.replica.store().rows().clone();
+        self.crash_leaving(Disk::holding(rows))
+    }
+
+    /// As `crash`, where this is what the crash has left of the store.
+    pub fn crash_leaving(self, disk: Disk) -> Self {
+        Self { next_token: self.next_token, ..Self::open(disk, self.config, self.validator) }
     }
 
     // ---- inputs

@@ -3,6 +3,7 @@
 use super::{
     exit::{Code, Stop},
     out::Out,
+    text::quoted,
 };
 use anabranch_sim::{
     car::{self, Car},
@@ -36,7 +37,7 @@ pub(super) fn merge(file: &Path, seed: u64, json: bool, out: &mut Out, err: &mut
         "broken invariant: a replica that merged {} ends otherwise than the naive fold; compare with `anabranch dag fold`\n\
          reproduce: anabranch dag merge {} --seed {seed}",
         file.display(),
-        super::quoted(file),
+        quoted(file),
     ))?;
     Ok(Code::BrokenInvariant)
 }

@@ -50,6 +50,13 @@ Exit codes:
   101  the program crashed; the run that did it is named
 Of several, the first in the order 2, 101, 1, 3, 4.";
 
+/// What the help of `anabranch dag` says about it.
+pub(crate) const HELP_DAG: &str = "\
+Exit codes:
+  0  done
+  1  a broken invariant: the replica and the naive fold disagree (`merge` only)
+  2  bad usage, a file that is truncated, forged or incomplete, or output that cannot be written";
+
 /// Why the program stops before its work is done.
 #[derive(Debug)]
 pub(crate) enum Stop {

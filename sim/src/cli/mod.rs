@@ -2,8 +2,15 @@
 
 mod dag;
 mod exit;
+mod explain;
+mod json;
 mod out;
+mod picture;
+mod pool;
+mod report;
+mod run;
 mod show;
+mod text;
 
 pub(crate) use out::Out;
 
@@ -23,15 +30,21 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Run scenarios in the simulator.
+    ///
+    /// A run is decided by its scenario and its seed: the same two give the same trace hash, in any process, with
+    /// any number of jobs. Without PATHS it runs the quickstart.
+    #[command(after_help = exit::HELP)]
+    Run(run::RunArguments),
     /// Look into a history in a CARv1 file, as `ipfs dag export` writes it.
-    #[command(subcommand)]
+    #[command(subcommand, after_help = exit::HELP_DAG)]
     Dag(Dag),
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Dag {
     /// Print heads and state as the naive fold over the blocks has them.
-    #[command(after_help = exit::HELP)]
+    #[command(after_help = exit::HELP_DAG)]
     Fold {
         #[command(flatten)]
         input: Input,
@@ -42,7 +55,7 @@ pub(crate) enum Dag {
     ///
     /// Blocks come in an order drawn from the seed, some of them twice, among announcements and fetches. The
     /// result must be that of `dag fold`; if it is not, the exit code is 1.
-    #[command(after_help = exit::HELP)]
+    #[command(after_help = exit::HELP_DAG)]
     Merge {
         #[command(flatten)]
         input: Input,
@@ -53,7 +66,7 @@ pub(crate) enum Dag {
         format: Format,
     },
     /// List the blocks: what each links to, puts, removes and declares, and which are void or missing.
-    #[command(after_help = exit::HELP)]
+    #[command(after_help = exit::HELP_DAG)]
     Show {
         #[command(flatten)]
         input: Input,
@@ -89,7 +102,8 @@ pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<
 /// Does what was asked for.
 pub(crate) fn execute(command: Option<Command>, out: &mut Out, err: &mut Out) -> Result<Code, Stop> {
     match command {
-        None => todo!(),
+        None => run::run(&run::RunArguments::default(), out, err),
+        Some(Command::Run(arguments)) => run::run(&arguments, out, err),
         Some(Command::Dag(Dag::Fold { input, format })) => dag::fold(&input.file, format.json, out, err),
         Some(Command::Dag(Dag::Merge { input, seed, format })) => dag::merge(&input.file, seed, format.json, out, err),
         Some(Command::Dag(Dag::Show { input, dot })) => show::show(&input.file, dot, out, err),

@@ -7,7 +7,7 @@ use super::{
 };
 use anabranch_core::{
     Bytes, Cid,
-    wire::{Block, Delta, Flaw},
+    wire::{Block, Delta},
 };
 use anabranch_sim::{
     car::Car,
@@ -25,7 +25,11 @@ const VALUE_BYTES_SHOWN: usize = 32;
 /// Lists the blocks. Unlike `fold`, it takes a history of which a part is missing, and says so.
 pub(super) fn show(file: &Path, dot: bool, out: &mut Out, err: &mut Out) -> Result<Code, Stop> {
     let dag = Dag::of(&read(file, err)?);
-    if dot { dag.graph(out)? } else { dag.list(out)? }
+    if dot {
+        dag.graph(out)?
+    } else {
+        dag.list(out)?
+    }
     Ok(Code::Passed)
 }
 
@@ -94,7 +98,7 @@ impl Dag {
                 about.push(format!("priority {priority}{}", if misdeclared { " (misdeclared)" } else { "" }));
                 about.extend((!dag.is_main()).then(|| format!("dag {:?}", dag.as_str())));
             }
-            Err(flaw) => about.push(format!("void: {}", reason(flaw))),
+            Err(flaw) => about.push(format!("void: {flaw}")),
         }
         about.extend(self.heads.contains(cid).then(|| String::from("head")));
         if self.folded.unmerged.contains(cid) {
@@ -107,7 +111,7 @@ impl Dag {
 
     /// The graph in Graphviz's language, children above their parents.
     fn graph(&self, out: &mut Out) -> Result<(), Stop> {
-        out.line("digraph history {\n  rankdir=BT;\n  node [shape=box, fontname=\"monospace\"];\n  edge [dir=forward];")?;
+        out.line("digraph history {\n  node [shape=box, fontname=\"monospace\"];")?;
         for (cid, block) in self.in_order() {
             let writes = block.delta.as_ref().map_or(String::new(), |delta| {
                 format!("\\n{} puts, {} removals", delta.elements.len(), delta.tombstones.len())
@@ -150,15 +154,4 @@ fn value(bytes: &Bytes) -> String {
     let text = std::str::from_utf8(shown).ok().filter(printable);
     let text = text.map_or(String::new(), |text| format!("  {text:?}{}", if cut.is_empty() { "" } else { "…" }));
     if bytes.is_empty() { String::from("(empty)") } else { format!("{}{cut}{text}", HEXLOWER.encode(shown)) }
-}
-
-fn reason(flaw: &Flaw) -> String {
-    match flaw {
-        Flaw::NotDagPb(why) => format!("not dag-pb: {why}"),
-        Flaw::NotDelta(why) => format!("its data is no delta: {why}"),
-        Flaw::TooLarge => String::from("too large"),
-        Flaw::ForeignLink => String::from("a link to something that is not dag-pb with sha2-256"),
-        Flaw::DagNameTooLong => String::from("its DAG name is too long"),
-        Flaw::Refused => String::from("refused by the validator"),
-    }
 }

@@ -1,0 +1,188 @@
+//! Runs, as people read them.
+
+use super::{
+    exit::{Code, Stop},
+    out::Out,
+    run::{Finished, Outcome},
+    text::{count, number, simulated, speed, time},
+};
+use anabranch_sim::{
+    outcome::{FaultCount, RunReport},
+    scenario::{FaultKind, Scenario, Suspension},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+/// How much of a trace hash a line shows. One run alone, and JSON, show all of it.
+const TRACE_SHOWN: usize = 16;
+
+/// Prints runs one after another, and at the end what they were together.
+pub(super) struct Summary {
+    single: bool,
+    name_width: usize,
+    runs: u64,
+    failed: BTreeMap<&'static str, u64>,
+    simulated_ns: u128,
+    events: u64,
+    faults: BTreeMap<FaultKind, FaultCount>,
+    /// Scenarios of which the suspended oracles have been said.
+    introduced: BTreeSet<String>,
+}
+
+impl Summary {
+    pub(super) fn new(names: &[&str], total: u64) -> Self {
+        Self {
+            single: total == 1,
+            name_width: names.iter().map(|name| name.chars().count()).max().unwrap_or(0),
+            runs: 0,
+            failed: BTreeMap::new(),
+            simulated_ns: 0,
+            events: 0,
+            faults: BTreeMap::new(),
+            introduced: BTreeSet::new(),
+        }
+    }
+
+    /// One run: some lines when it is the only one, one line else; and when it failed, why and how to see it again.
+    pub(super) fn run(&mut self, finished: &Finished<'_>, out: &mut Out) -> Result<(), Stop> {
+        self.count(finished);
+        match &finished.outcome {
+            Outcome::Report(report) if self.single => block(finished.scenario, report, out)?,
+            Outcome::Report(report) => {
+                if self.introduced.insert(report.scenario.clone()) {
+                    let before = format!("note: {}: suspended ", report.scenario);
+                    suspended(finished.scenario, &report.suspended, &before, out)?;
+                }
+                out.line(self.line(report))?;
+            }
+            Outcome::Panicked(_) => {
+                let (name, seed, width) = (&finished.scenario.name, finished.seed, self.name_width);
+                out.line(format_args!("{:<16}  {name:<width$}  seed {seed}", "crashed"))?;
+            }
+        }
+        failure(finished, out)
+    }
+
+    fn count(&mut self, finished: &Finished<'_>) {
+        self.runs += 1;
+        if finished.code() != Code::Passed {
+            *self.failed.entry(kind(&finished.outcome)).or_default() += 1;
+        }
+        if let Outcome::Report(report) = &finished.outcome {
+            self.simulated_ns += u128::from(report.simulated_ns);
+            self.events += report.events;
+            for (kind, count) in &report.faults {
+                let sum = self.faults.entry(*kind).or_default();
+                sum.requested += count.requested;
+                sum.effective += count.effective;
+            }
+        }
+    }
+
+    fn line(&self, report: &RunReport) -> String {
+        let width = self.name_width;
+        let RunReport { verdict, scenario, seed, events, simulated_ns, wall, .. } = report;
+        let mut line = format!(
+            "{:<16}  {scenario:<width$}  seed {seed:<6} {:>9} events  {:>8} in {:>7}  trace {}",
+            verdict.kind(),
+            number(*events),
+            simulated(*simulated_ns),
+            time(*wall),
+            &report.trace[..report.trace.len().min(TRACE_SHOWN)],
+        );
+        if !report.faults.is_empty() {
+            line.push_str("  ");
+            line.push_str(&faults(&report.faults));
+        }
+        line
+    }
+
+    /// What the runs were together.
+    pub(super) fn end(&self, wall: Duration, out: &mut Out) -> Result<(), Stop> {
+        let failed: u64 = self.failed.values().sum();
+        let simulated = Duration::from_nanos(u64::try_from(self.simulated_ns).unwrap_or(u64::MAX));
+        out.line(format_args!(
+            "\n{}, {} as expected, {} not; {} simulated in {}, {} events",
+            count(self.runs, "run"),
+            number(self.runs - failed),
+            number(failed),
+            time(simulated),
+            time(wall),
+            number(self.events)
+        ))?;
+        if !self.faults.is_empty() {
+            out.line(format_args!("faults, effective/requested: {}", faults(&self.faults)))?;
+        }
+        let kinds: Vec<_> = self.failed.iter().map(|(kind, n)| format!("{kind} {}", number(*n))).collect();
+        if kinds.is_empty() { Ok(()) } else { out.line(format_args!("not as expected: {}", kinds.join(", "))) }
+    }
+}
+
+fn kind(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Panicked(_) => "crashed",
+        Outcome::Report(report) if report.verdict.is_passed() => "passed, but failure or another trace expected",
+        Outcome::Report(report) => report.verdict.kind(),
+    }
+}
+
+/// Why a run failed, and the line that does it again; nothing for one that did not.
+pub(super) fn failure(finished: &Finished<'_>, out: &mut Out) -> Result<(), Stop> {
+    let Some(problem) = finished.problem() else { return Ok(()) };
+    out.line(format_args!("  {problem}\nreproduce: {}", finished.reproduce))
+}
+
+/// All that matters of one run.
+pub(super) fn block(scenario: &Scenario, report: &RunReport, out: &mut Out) -> Result<(), Stop> {
+    let expected = if !report.verdict.is_passed() && report.as_expected { ", as expected" } else { "" };
+    out.line(format_args!("{}, seed {}: {}{expected}", report.scenario, report.seed, report.verdict))?;
+    let faster = speed(report.simulated_ns, report.wall).map_or(String::new(), |speed| format!(", {speed}"));
+    let (took, wall) = (simulated(report.simulated_ns), time(report.wall));
+    out.line(format_args!("  time        {took} simulated in {wall}{faster}; {} events", number(report.events)))?;
+    if let Some(after) = report.converged_after_ns {
+        out.line(format_args!("  converged   {} after the faults ended", simulated(after)))?;
+    }
+    if !report.faults.is_empty() {
+        out.line(format_args!("  faults      {}  (effective/requested)", faults(&report.faults)))?;
+    }
+    suspended(scenario, &report.suspended, "  suspended   ", out)?;
+    let operations: Vec<_> = report
+        .operations
+        .iter()
+        .map(|(kind, n)| format!("{kind} {}/{}", number(n.done), number(n.requested)))
+        .collect();
+    out.line(format_args!("  operations  {}  (done/requested)", operations.join("  ")))?;
+    let messages: Vec<_> =
+        report.messages.iter().map(|(kind, n)| format!("{kind} {}/{}", number(n.delivered), number(n.sent))).collect();
+    out.line(format_args!("  messages    {}  (delivered/sent)", messages.join("  ")))?;
+    out.line(format_args!(
+        "  result      {} ({} void, {} misdeclared), {}, {}",
+        count(report.blocks, "block"),
+        report.blocks_void,
+        report.blocks_misdeclared,
+        count(report.heads, "head"),
+        count(report.keys, "key"),
+    ))?;
+    let checks: Vec<_> = report.checks.iter().map(|(oracle, n)| format!("{oracle} {}", number(*n))).collect();
+    out.line(format_args!("  checks      {}", checks.join("  ")))?;
+    out.line(format_args!("  trace       {}", report.trace))
+}
+
+fn faults(faults: &BTreeMap<FaultKind, FaultCount>) -> String {
+    let one = |(kind, n): (&FaultKind, &FaultCount)| format!("{kind} {}/{}", number(n.effective), number(n.requested));
+    faults.iter().map(one).collect::<Vec<_>>().join("  ")
+}
+
+/// The oracles that were not asked, each in a line.
+fn suspended(scenario: &Scenario, all: &[Suspension], before: &str, out: &mut Out) -> Result<(), Stop> {
+    for Suspension { oracle, replicas, from, until, why } in all {
+        let names: Vec<_> = replicas.iter().map(|replica| scenario.party_name(*replica)).collect();
+        let whom = if names.is_empty() { String::from("all") } else { names.join(", ") };
+        let until = until.map_or(String::from("the end"), time);
+        let from = if from.is_zero() { String::from("the start") } else { time(*from) };
+        out.line(format_args!("{before}{oracle} for {whom} from {from} to {until}: {why}"))?;
+    }
+    Ok(())
+}

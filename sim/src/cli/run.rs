@@ -1,0 +1,297 @@
+//! `anabranch run`, and `anabranch` alone.
+
+use super::{
+    exit::{Code, Stop},
+    explain, json,
+    out::Out,
+    pool, report, text,
+};
+use anabranch_sim::{
+    outcome::{RunReport, Verdict},
+    scenario::{ExpectedOutcome, Scenario},
+};
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use std::{
+    num::NonZeroUsize,
+    ops::Range,
+    path::{Path, PathBuf},
+    thread,
+    time::Instant,
+};
+
+/// The scenario that runs when no path is given.
+const QUICKSTART: &str = include_str!("../../../scenarios/quickstart.toml");
+
+#[derive(Args, Debug, Default)]
+pub(crate) struct RunArguments {
+    /// Scenario files, or folders of which all *.toml are run in order of their names.
+    ///
+    /// Without one, the quickstart that is built in.
+    #[arg(value_name = "PATHS")]
+    paths: Vec<PathBuf>,
+    /// Run with this seed. Without it, the one that the scenario names, or 0.
+    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    seed: Option<u64>,
+    /// Run with each of these seeds; B itself is left out (A..=B takes it in).
+    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    seeds: Option<Range<u64>>,
+    /// Threads to run on; as many as there are cores unless told. No result depends on it.
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Write one JSON object a run, each in a line, to FILE once all are done; `-` is stdout, and the report for people goes to stderr then.
+    #[arg(long, value_name = "FILE|-")]
+    json: Option<PathBuf>,
+}
+
+/// Reads `3..10` or `3..=9`.
+fn seeds(text: &str) -> Result<Range<u64>, String> {
+    let expected = || String::from("expected two numbers, such as 0..100: from the first to below the second");
+    let (from, to) = text.split_once("..").ok_or_else(expected)?;
+    let (to, inclusive) = to.strip_prefix('=').map_or((to, false), |to| (to, true));
+    let from: u64 = from.parse().map_err(|_| expected())?;
+    let to: u64 = to.parse().map_err(|_| expected())?;
+    let to = if inclusive { to.checked_add(1).ok_or_else(expected)? } else { to };
+    if from >= to {
+        return Err(format!("no seed is in it; expected the second number to be over {from}"));
+    }
+    Ok(from..to)
+}
+
+/// A scenario that was read.
+struct Loaded {
+    /// Its file; none for the one that is built in.
+    file: Option<PathBuf>,
+    scenario: Scenario,
+}
+
+/// A run that has ended, one way or another.
+pub(super) struct Finished<'a> {
+    pub(super) file: Option<&'a Path>,
+    pub(super) scenario: &'a Scenario,
+    pub(super) seed: u64,
+    pub(super) outcome: Outcome,
+    /// The command that does it again.
+    pub(super) reproduce: String,
+}
+
+/// What came of a run.
+pub(super) enum Outcome {
+    Report(Box<RunReport>),
+    /// It panicked; one line says where and why.
+    Panicked(String),
+}
+
+impl Finished<'_> {
+    pub(super) fn code(&self) -> Code {
+        match &self.outcome {
+            Outcome::Panicked(_) => Code::Crashed,
+            Outcome::Report(report) if report.as_expected => Code::Passed,
+            Outcome::Report(report) => match report.verdict {
+                Verdict::NotConverged { .. } => Code::NotConverged,
+                Verdict::InertFaults { .. } => Code::InertFaults,
+                Verdict::BrokenInvariant { .. } | Verdict::ReplicaFailed { .. } | Verdict::Passed => {
+                    Code::BrokenInvariant
+                }
+            },
+        }
+    }
+
+    /// What is wrong, in one line; nothing where the run ended as expected.
+    pub(super) fn problem(&self) -> Option<String> {
+        let report = match &self.outcome {
+            Outcome::Panicked(why) => return Some(format!("crashed: {why}")),
+            Outcome::Report(report) if report.as_expected => return None,
+            Outcome::Report(report) => report,
+        };
+        let expected = &self.scenario.expect;
+        let kind = expected_kind(expected.outcome);
+        if report.verdict.kind() != kind {
+            let surprise = expected.outcome != ExpectedOutcome::Passed;
+            let note = if surprise { format!(" (the scenario expects {kind})") } else { String::new() };
+            return Some(format!("{}{note}", report.verdict));
+        }
+        if let Some(pinned) = expected.trace.as_ref().filter(|pinned| **pinned != report.trace) {
+            return Some(format!(
+                "another trace than the pinned one: expected {pinned}, found {}; \
+                 if the change is meant, write the new hash into [expect] of the scenario",
+                report.trace
+            ));
+        }
+        let oracle = expected.oracle.map_or(String::new(), |oracle| format!(" by {oracle}"));
+        Some(format!("{} (the scenario expects {kind}{oracle})", report.verdict))
+    }
+}
+
+/// The name that [`Verdict::kind`] gives.
+const fn expected_kind(outcome: ExpectedOutcome) -> &'static str {
+    match outcome {
+        ExpectedOutcome::Passed => "passed",
+        ExpectedOutcome::BrokenInvariant => "broken-invariant",
+        ExpectedOutcome::NotConverged => "not-converged",
+        ExpectedOutcome::InertFaults => "inert-faults",
+    }
+}
+
+/// Runs all that is asked for, and says what came of it.
+pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Result<Code, Stop> {
+    let scenarios = load(&arguments.paths)?;
+    let plan = Plan::new(&scenarios, arguments)?;
+    let mut sink = json::Sink::open(arguments.json.as_deref())?;
+    let workers = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let explained = arguments.paths.is_empty() && plan.total == 1;
+    let bar = progress(plan.total);
+    let mut summary = report::Summary::new(&plan.names(), plan.total);
+    let mut code = Code::Passed;
+    pool::keep_panics();
+    let begun = Instant::now();
+    pool::in_order(
+        plan.total,
+        workers,
+        |number| plan.run(number),
+        |number, result| {
+            let finished = plan.finished(number, result);
+            code = code.max(finished.code());
+            bar.inc(1);
+            bar.suspend(|| {
+                let on_stdout = !matches!(sink, json::Sink::Stdout);
+                sink.write(&finished, out)?;
+                let people = if on_stdout { &mut *out } else { &mut *err };
+                if explained { explain::quickstart(&finished, people) } else { summary.run(&finished, people) }
+            })
+        },
+    )?;
+    bar.finish_and_clear();
+    if plan.total > 1 {
+        let people = if matches!(sink, json::Sink::Stdout) { &mut *err } else { &mut *out };
+        summary.end(begun.elapsed(), people)?;
+    }
+    sink.finish()?;
+    Ok(code)
+}
+
+/// What is run: every scenario with every seed, in this order.
+struct Plan<'a> {
+    scenarios: &'a [Loaded],
+    seeds: Option<Range<u64>>,
+    /// Seeds of each scenario; 1 where they are not given as a range.
+    seeds_each: u64,
+    total: u64,
+    seed: Option<u64>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(scenarios: &'a [Loaded], arguments: &RunArguments) -> Result<Self, Stop> {
+        let seeds = arguments.seeds.clone();
+        let seeds_each = seeds.as_ref().map_or(1, |seeds| seeds.end - seeds.start);
+        let total = seeds_each
+            .checked_mul(scenarios.len() as u64)
+            .ok_or_else(|| Stop::bad("--seeds: too many runs to count; give a smaller range"))?;
+        Ok(Self { scenarios, seeds, seeds_each, total, seed: arguments.seed })
+    }
+
+    fn names(&self) -> Vec<&'a str> {
+        self.scenarios.iter().map(|loaded| loaded.scenario.name.as_str()).collect()
+    }
+
+    /// Scenario and seed of a run.
+    fn at(&self, number: u64) -> (&'a Loaded, u64) {
+        // The quotient is below the number of scenarios.
+        let loaded = &self.scenarios[(number / self.seeds_each) as usize];
+        let own = loaded.scenario.expect.seed.unwrap_or(0);
+        let seed = self.seeds.as_ref().map(|seeds| seeds.start + number % self.seeds_each);
+        (loaded, seed.or(self.seed).unwrap_or(own))
+    }
+
+    fn run(&self, number: u64) -> RunReport {
+        let (loaded, seed) = self.at(number);
+        anabranch_sim::run(&loaded.scenario, seed)
+    }
+
+    fn finished(&self, number: u64, result: Result<RunReport, String>) -> Finished<'a> {
+        let (Loaded { file, scenario }, seed) = self.at(number);
+        let path = file.as_ref().map_or(String::new(), |file| format!(" {}", text::quoted(file)));
+        Finished {
+            file: file.as_deref(),
+            scenario,
+            seed,
+            outcome: result.map_or_else(Outcome::Panicked, |report| Outcome::Report(Box::new(report))),
+            reproduce: format!("anabranch run{path} --seed {seed}"),
+        }
+    }
+}
+
+/// Reads all scenarios before any is run. Every file that is bad is named.
+fn load(paths: &[PathBuf]) -> Result<Vec<Loaded>, Stop> {
+    if paths.is_empty() {
+        let scenario = Scenario::parse(QUICKSTART, "quickstart.toml").map_err(Stop::bad)?;
+        return Ok(vec![Loaded { file: None, scenario }]);
+    }
+    let (mut scenarios, mut problems) = (Vec::new(), Vec::new());
+    for path in paths {
+        for file in files(path, &mut problems) {
+            let text = std::fs::read_to_string(&file).map_err(|error| {
+                format!("{}: cannot be read: {error}; give a scenario file or a folder of them", file.display())
+            });
+            let scenario = text.and_then(|text| {
+                Scenario::parse(&text, &file.display().to_string()).map_err(|error| error.to_string())
+            });
+            match scenario {
+                Ok(scenario) => scenarios.push(Loaded { file: Some(file), scenario }),
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    if problems.is_empty() { Ok(scenarios) } else { Err(Stop::Bad(problems)) }
+}
+
+/// The file itself, or all *.toml in the folder, sorted.
+fn files(path: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
+    if !path.is_dir() {
+        return vec![path.to_owned()];
+    }
+    let entries =
+        std::fs::read_dir(path).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
+    let mut files: Vec<PathBuf> = match entries {
+        Ok(files) => files,
+        Err(error) => {
+            problems.push(format!("{}: cannot be read: {error}", path.display()));
+            return Vec::new();
+        }
+    };
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml") && !file.is_dir());
+    files.sort();
+    if files.is_empty() {
+        problems
+            .push(format!("{}: no *.toml in this folder; give a scenario file or a folder of them", path.display()));
+    }
+    files
+}
+
+/// A bar on stderr, where that is a terminal and there is something to wait for.
+fn progress(total: u64) -> ProgressBar {
+    if total < 2 {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} runs, {per_sec}, {eta} left");
+    let bar = ProgressBar::new(total);
+    if let Ok(style) = style {
+        bar.set_style(style);
+    }
+    bar
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_of_seeds() {
+        assert_eq!(seeds("3..10"), Ok(3..10));
+        assert_eq!(seeds("3..=9"), Ok(3..10));
+        assert_eq!(seeds("0..18446744073709551615"), Ok(0..u64::MAX));
+        for bad in ["", "3", "3..", "..3", "3..3", "5..2", "a..b", "3...5", "-1..3", "0..=18446744073709551615"] {
+            assert!(seeds(bad).is_err(), "{bad:?} is taken");
+        }
+    }
+}
