@@ -144,18 +144,29 @@ fn unshared(replica: &Replica<MemoryStore>) -> Replica<MemoryStore> {
     Replica::open(store, Config::default(), &mut out).unwrap()
 }
 
+/// The rate of puts of one key, over the first and over the last ten thousand of a hundred thousand; beside
+/// it the same for keys that all differ, since a map in memory slows as it grows whatever is put into it.
 fn one_key(c: &mut Criterion) {
-    let mut group = c.benchmark_group("puts of one key");
-    group.sample_size(10);
-    for puts in [10_000_u64, 100_000] {
-        group.throughput(Throughput::Elements(puts));
-        group.bench_function(BenchmarkId::from_parameter(puts), |b| {
-            b.iter_with_large_drop(|| {
-                let mut driver = Driver::new();
-                (0..puts).for_each(|n| drop(driver.commit(Batch::new().put("/k", value(n)))));
-                driver
+    const WINDOW: u64 = 10_000;
+    let mut group = c.benchmark_group("puts one by one");
+    group.throughput(Throughput::Elements(WINDOW)).sample_size(10);
+    let keys: [(&str, fn(u64) -> String); 2] = [("of one key", |_| String::from("/k")), ("of distinct keys", key)];
+    for (what, key) in keys {
+        for (window, before) in [("first", 0), ("last", 9 * WINDOW)] {
+            let mut written = Driver::new();
+            (0..before).for_each(|n| drop(written.commit(Batch::new().put(key(n), value(n)))));
+            let replica = written.replica;
+            group.bench_function(format!("{what}, {window} 10,000 of 100,000"), |b| {
+                b.iter_batched(
+                    || Driver { replica: unshared(&replica), out: Vec::new() },
+                    |mut driver| {
+                        (before..before + WINDOW).for_each(|n| drop(driver.commit(Batch::new().put(key(n), value(n)))));
+                        driver
+                    },
+                    BatchSize::PerIteration,
+                );
             });
-        });
+        }
     }
     group.finish();
 }

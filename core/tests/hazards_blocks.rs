@@ -199,9 +199,9 @@ fn more_a_broadcast_is_read_forgivingly() {
     let unknown_top = [head(&v1, &[]), field(9, b"new")].concat();
     let payloads: [(&str, Vec<u8>); 7] = [
         ("as it is", head(&v1, &[])),
+        ("an unknown field at the top, for which Go drops the message", unknown_top),
         ("CIDv0 inside", head(v0, &[])),
         ("an unknown field inside a head", head(&v1, &[&field(9, b"x")[..], &[0x50, 0x01]].concat())),
-        ("an unknown field at the top", unknown_top),
         ("another DAG's name than the block's", head(&v1, &field(2, b"other"))),
         ("a legacy bare CIDv0", v0.to_vec()),
         ("a legacy bare CIDv1", v1.to_vec()),
@@ -216,6 +216,7 @@ fn more_a_broadcast_is_read_forgivingly() {
     let mut node = Node::new();
     node.input(Input::Broadcast { from: Peer(1), payload: Bytes::from_static(b"\xff\xff no announcement") });
     assert_eq!(node.events, [Event::BadBroadcast { from: Peer(1), heads: 0 }]);
+    assert_eq!(node.fetches, []);
 }
 
 #[test]

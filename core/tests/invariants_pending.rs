@@ -154,10 +154,9 @@ fn invariant_07_parked_rumours_are_evicted_before_fresh_ones() {
     let good: Vec<Bytes> = (0..1_000).map(|n| put_block(&[], 1, &n.to_string(), "v")).collect();
     let mut node = Node::new();
     node.hear(1, &ghosts(0..900));
-    node.pull(&World::new());
+    fail_until_parked(&mut node);
     assert_eq!(node.replica.stats().rumours, 900, "parked, and remembered");
-    let parked = node.events.iter().filter(|event| matches!(event, Event::Parked { obligation: false, .. })).count();
-    assert_eq!(parked, 900);
+    assert_eq!(node.replica.stats().fetches, 0);
     // With 1,000 fresh ones there are 876 too many.
     let heads: Vec<Cid> = good.iter().map(|bytes| Cid::of(bytes)).collect();
     node.hear(1, &heads[..500]);
@@ -167,6 +166,23 @@ fn invariant_07_parked_rumours_are_evicted_before_fresh_ones() {
     assert_eq!(node.merged().len(), 1_000, "no fresh one was dropped");
 }
 
+/// Fails all fetches, and lets the fetch timer run out, until the replica asks for nothing more.
+/// Returns whom it asked, in order.
+fn fail_until_parked(node: &mut Node) -> Vec<Option<Peer>> {
+    let mut asked = Vec::new();
+    for _ in 0..1_000 {
+        while let Some(fetch) = node.fetches.pop() {
+            asked.push(fetch.from);
+            node.fail(fetch);
+        }
+        if !node.timers.contains_key(&Timer::Fetch) {
+            return asked;
+        }
+        node.fire(Timer::Fetch);
+    }
+    panic!("asked for ever");
+}
+
 #[test]
 fn invariant_07_a_rumour_is_asked_of_those_who_announced_it_and_then_parked() {
     let ghost = nobody_serves(0);
@@ -174,24 +190,15 @@ fn invariant_07_a_rumour_is_asked_of_those_who_announced_it_and_then_parked() {
     for peer in 1..=10 {
         node.hear(peer, &[ghost]);
     }
-    let mut asked = Vec::new();
-    while let Some(fetch) = node.fetches.pop() {
-        assert_eq!(fetch.cid, ghost);
-        asked.push(fetch.from.expect("someone announced it"));
-        node.fail(fetch);
-        assert!(asked.len() <= 100, "asked for ever");
-    }
-    let distinct: BTreeSet<Peer> = asked.iter().copied().collect();
+    let asked = fail_until_parked(&mut node);
+    let distinct: BTreeSet<Peer> = asked.iter().flatten().copied().collect();
     assert_eq!(distinct.len(), PEERS_PER_WANT_MAX, "{asked:?}");
+    // In turn: nobody is asked again before all were.
+    let first: BTreeSet<Peer> = asked.iter().flatten().take(PEERS_PER_WANT_MAX).copied().collect();
+    assert_eq!(first.len(), PEERS_PER_WANT_MAX, "{asked:?}");
     assert_eq!(node.events, [Event::Parked { cid: ghost, obligation: false }]);
-    for _ in 0..100 {
-        if node.timers.contains_key(&Timer::Fetch) {
-            node.fire(Timer::Fetch);
-        }
-    }
-    assert_eq!(node.fetches, [], "a parked rumour waits for the next announcement");
     node.hear(3, &[ghost]);
-    assert_eq!(node.fetches.len(), 1, "which has come");
+    assert_eq!(node.fetches.len(), 1, "announced anew, asked for anew");
 }
 
 #[test]
@@ -201,7 +208,7 @@ fn invariant_07_a_parked_obligation_is_asked_for_again_after_growing_pauses() {
     node.hear(1, &[Cid::of(&chain[1])]);
     node.round(&world([&chain[1]]), Missing::Fails);
     let mut pauses = Vec::new();
-    for _ in 0..12 {
+    while pauses.len() < 12 {
         let fetch = node.fetches.pop().expect("the root is asked for");
         assert_eq!((fetch.cid, node.fetches.len()), (Cid::of(&chain[0]), 0));
         node.fail(fetch);
@@ -211,7 +218,10 @@ fn invariant_07_a_parked_obligation_is_asked_for_again_after_growing_pauses() {
             ticks += 1;
             assert!(ticks < 10_000, "never asked for again");
         }
-        pauses.push(ticks);
+        // Without a pause the next peer of the same round was asked.
+        if ticks > 0 {
+            pauses.push(ticks);
+        }
     }
     assert!(node.events.contains(&Event::Parked { cid: Cid::of(&chain[0]), obligation: true }));
     assert!(pauses.is_sorted() && pauses[0] < pauses[11], "{pauses:?}");
@@ -321,27 +331,26 @@ fn invariant_07_is_behind_counts_obligations_only() {
 }
 
 #[test]
-fn invariant_07_fetches_in_flight_are_limited_and_each_is_asked_once_at_a_time() {
+fn invariant_07_fetches_in_flight_are_limited() {
     let config = Config { fetches_max: 10, fetches_per_peer_max: 4, ..Config::default() };
     let good: Vec<Bytes> = (0..60).map(|n| put_block(&[], 1, &n.to_string(), "v")).collect();
     let heads: Vec<Cid> = good.iter().map(|bytes| Cid::of(bytes)).collect();
     let mut node = Node::with(config);
+    let mut rng = Rng::new(1);
     for peer in 0..6 {
         node.hear(peer, &heads[peer as usize * 10..][..10]);
+        assert!(node.replica.stats().fetches <= 10, "{:?}", node.replica.stats());
+        // What one message brings stays within the peer's window, beside what a newer head displaces.
+        assert!(node.fetches.iter().filter(|fetch| fetch.from == Some(Peer(peer))).count() <= 4 + 1);
     }
-    let mut rng = Rng::new(1);
     while !node.fetches.is_empty() {
-        let asked: BTreeSet<Cid> = node.fetches.iter().map(|fetch| fetch.cid).collect();
-        assert!(node.fetches.len() <= 10, "{} fetches", node.fetches.len());
-        assert_eq!(asked.len(), node.fetches.len(), "each block once");
-        for peer in 0..6 {
-            assert!(node.fetches.iter().filter(|fetch| fetch.from == Some(Peer(peer))).count() <= 4);
-        }
         let fetch = node.fetches.swap_remove(rng.below(node.fetches.len()));
         let bytes = &good[heads.iter().position(|head| *head == fetch.cid).unwrap()];
         node.answer(fetch, bytes);
+        assert!(node.replica.stats().fetches <= 10, "{:?}", node.replica.stats());
     }
-    assert_eq!((node.merged().len(), node.fetches_total), (60, 60));
+    assert_eq!(node.merged().len(), 60);
+    assert!(node.fetches_total <= 70, "a displaced fetch is still good: {} for 60 blocks", node.fetches_total);
 }
 
 #[test]
