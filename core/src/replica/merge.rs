@@ -37,7 +37,12 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             Ok(delta) => self.merge_good(cid, &block.links, delta, &[])?,
             Err(_) => self.merge_void(cid, &block.links)?,
         }
-        for child in pending::release(&mut self.rows, &cid)? {
+        self.release(&cid)
+    }
+
+    /// A block is merged: the children that waited for nothing else come next.
+    pub(super) fn release(&mut self, cid: &Cid) -> Result<(), Error> {
+        for child in pending::release(&mut self.rows, cid)? {
             self.free(child)?;
         }
         Ok(())
