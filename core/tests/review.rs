@@ -4,17 +4,18 @@
 mod support;
 
 use anabranch_core::{
-    Batch, Bytes, Cid, Config, DagName, Input, Key, Peer, Progress, Timer, Validator, Verdict,
+    Batch, Bytes, Cid, Config, DagName, Input, Key, MergeAll, Peer, Progress, Replica, Timer, Validator, Verdict,
     store::{MemoryStore, Read, Table},
     wire::{Block, Delta, Element, Tombstone},
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::ControlFlow,
+    time::Duration,
 };
 use support::{
     Disk, Node, Rng, World,
-    blocks::{announcement, block_in, nobody_serves, put_block, raw_block, void_block, world},
+    blocks::{self, announcement, block_in, nobody_serves, put_block, raw_block, void_block, world},
     check,
     fold::{fold, fold_judged},
 };
@@ -380,4 +381,13 @@ fn review_a_commit_makes_the_block_that_a_pending_one_waits_for() {
     assert_eq!(node.put("k", "w"), Cid::of(&second));
     check_counts(&node, "after the commit");
     check::is_fold(&node, &fold, "a commit of what was ready");
+}
+
+/// A limit of no bytes a step still merges a block a step, else `Continue` is asked for without end.
+#[test]
+fn review_a_step_of_no_bytes_merges_something() {
+    let chain = blocks::chain(4, |n| (n.to_string(), "v".into()));
+    let mut node = Node::with(Config { step_bytes_max: 0, ..Config::default() });
+    chain.iter().rev().for_each(|bytes| node.receive(bytes));
+    assert_eq!(node.merged().len(), 4);
 }

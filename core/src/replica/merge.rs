@@ -18,7 +18,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Merges what is ready, up to the step's limit.
     pub(super) fn merge_ready(&mut self) -> Result<(), Error> {
         let mut merged_bytes = 0;
-        while self.counts.ready > 0 && merged_bytes < self.config.step_bytes_max {
+        while self.counts.ready > 0 && merged_bytes < self.config.step_bytes_max.max(1) {
             let Some(cid) = pending::next_ready(&self.rows)? else { break };
             let bytes = self.rows.body(&cid)?;
             merged_bytes += bytes.len() as u64;
