@@ -391,3 +391,20 @@ fn review_a_step_of_no_bytes_merges_something() {
     chain.iter().rev().for_each(|bytes| node.receive(bytes));
     assert_eq!(node.merged().len(), 4);
 }
+
+/// "Never" as an interval is a setting, not a panic.
+#[test]
+fn review_durations_do_not_overflow() {
+    let never = Duration::MAX;
+    let config = Config {
+        rebroadcast_interval: never,
+        rebroadcast_jitter_percent: 255,
+        fetch_timeout: never,
+        fetch_timeout_ticks: 1,
+        ..Config::default()
+    };
+    let mut node = Node::with(config);
+    node.hear(1, &[nobody_serves(0)]);
+    assert_eq!(*node.timers[&Timer::Rebroadcast].end(), never);
+    assert_eq!(*node.timers[&Timer::Fetch].end(), never);
+}

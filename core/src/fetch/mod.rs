@@ -328,5 +328,5 @@ impl Fetcher {
 
 fn tick_range(config: &Config) -> RangeInclusive<Duration> {
     let tick = config.fetch_timeout / u32::from(config.fetch_timeout_ticks.max(1));
-    tick..=tick + tick / 4
+    tick..=tick.saturating_add(tick / 4)
 }
