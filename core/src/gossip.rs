@@ -67,6 +67,9 @@ impl Gossip {
         let skip = mark.heard && mark.skips < SKIPS_MAX;
         mark.heard = false;
         mark.skips = if skip { mark.skips + 1 } else { 0 };
+        if *mark == Mark::default() {
+            self.marks.remove(head);
+        }
         !skip
     }
 }

@@ -408,3 +408,23 @@ fn review_durations_do_not_overflow() {
     assert_eq!(*node.timers[&Timer::Rebroadcast].end(), never);
     assert_eq!(*node.timers[&Timer::Fetch].end(), never);
 }
+
+/// A head that was heard and then left out of all the rounds that it may be is again as if it had never been heard: replicas
+/// that act alike compare equal.
+#[test]
+fn review_a_head_that_is_not_skipped_any_more_leaves_no_mark() {
+    let put = put_block(&[], 1, "/k", "v");
+    let open = || {
+        let mut replica = Replica::open(MemoryStore::new(), Config::default(), &mut Vec::new()).unwrap();
+        let input = Input::Block { from: Peer(1), cid: Cid::of(&put), bytes: put.clone(), attempt: 0 };
+        let _ = replica.step(input, &mut Vec::new()).unwrap();
+        replica
+    };
+    let (mut heard, quiet) = (open(), open());
+    let hear = Input::Broadcast { from: Peer(1), payload: announcement(&[Cid::of(&put)]) };
+    let _ = heard.step(hear, &mut Vec::new()).unwrap();
+    for _ in 0..2 {
+        let _ = heard.step(Input::Timer(Timer::Rebroadcast), &mut Vec::new()).unwrap();
+    }
+    assert_eq!(heard, quiet);
+}
