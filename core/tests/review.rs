@@ -428,3 +428,21 @@ fn review_a_head_that_is_not_skipped_any_more_leaves_no_mark() {
     }
     assert_eq!(heard, quiet);
 }
+
+/// An obligation whose fetch made way for news is asked of the same peer again, not of nobody.
+#[test]
+fn review_a_fetch_that_made_way_is_asked_of_its_peer_again() {
+    let (parent, ghost) = (put_block(&[], 1, "/k", "v"), nobody_serves(0));
+    let child = put_block(&[Cid::of(&parent)], 2, "/k", "w");
+    let mut node = Node::with(Config { fetches_max: 1, ..Config::default() });
+    node.hear(1, &[Cid::of(&child)]);
+    let fetch = node.fetches.remove(0);
+    node.answer(fetch, &child);
+    assert_eq!(node.fetches.remove(0).cid, Cid::of(&parent));
+    node.hear(2, &[ghost]);
+    let fetch = node.fetches.remove(0);
+    assert_eq!(fetch.cid, ghost, "news is asked for at once");
+    node.fail(fetch);
+    node.fire(Timer::Fetch);
+    assert_eq!((node.fetches[0].cid, node.fetches[0].from), (Cid::of(&parent), Some(Peer(1))));
+}
