@@ -446,3 +446,84 @@ fn review_a_fetch_that_made_way_is_asked_of_its_peer_again() {
     node.fire(Timer::Fetch);
     assert_eq!((node.fetches[0].cid, node.fetches[0].from), (Cid::of(&parent), Some(Peer(1))));
 }
+
+/// A validator voids what we write as well: else our own block counts here and nowhere else.
+#[test]
+#[ignore = "fails: a commit asks no validator. It should be refused, with a `Refusal` of its own"]
+fn review_a_commit_that_the_validator_voids_is_refused() {
+    let mut node = Node::open(Disk::new(), Config::default(), NoVoidKeys);
+    let refused = node.try_commit(Batch::new().put("/void", "v"));
+    assert!(refused.is_err(), "other replicas void {refused:?}");
+}
+
+/// Finding the next ready block costs the same however many a step has merged.
+#[test]
+#[ignore = "fails: `next_ready` passes over all rows that the step has removed, so a step costs O(blocks²)"]
+fn review_merging_many_ready_blocks_is_not_quadratic() {
+    let root = put_block(&[], 1, "/root", "v");
+    let mut node = Node::with(Config { step_bytes_max: 1, ..Config::default() });
+    for n in 0..1_000 {
+        node.receive(&put_block(&[Cid::of(&root)], 2, "/k", &n.to_string()));
+    }
+    let _ = node.try_step(Input::Block { from: Peer(1), cid: Cid::of(&root), bytes: root, attempt: 0 });
+    let rows = node.replica.store().rows().clone();
+    let node = Node::open(Disk::holding(rows), Config::default(), MergeAll);
+    assert_eq!(node.merged().len(), 1_001);
+    let scanned = node.ops().scanned[Table::Ready as usize];
+    assert!(scanned <= 10 * 1_000, "{scanned} rows of ready blocks read to merge 1,000");
+}
+
+/// A block that others already hold must not cost more rows than it has bytes: void blocks over many heads.
+#[test]
+#[ignore = "fails: each void block's row repeats all heads below it, so small blocks make large rows"]
+fn review_void_blocks_over_many_heads_stay_small() {
+    let roots: Vec<Bytes> = (0..500).map(|n| put_block(&[], 1, "/k", &n.to_string())).collect();
+    let cids: Vec<Cid> = roots.iter().map(|bytes| Cid::of(bytes)).collect();
+    let mut all = roots.clone();
+    let mut below = cids;
+    for n in 0..100 {
+        all.push(void_block(&below, n));
+        below = vec![Cid::of(&all[all.len() - 1])];
+    }
+    // Of another DAG, so that the roots stay heads.
+    all.push(block_in("n", &below, 102, &[], &[]));
+    let mut node = Node::new();
+    all.iter().rev().for_each(|bytes| node.receive(bytes));
+    assert_eq!(node.merged().len(), all.len());
+    let taken_in: usize = all.iter().map(Bytes::len).sum();
+    let stored: usize = table(node.replica.store().rows(), Table::Nodes).iter().map(|(_, row)| row.len()).sum();
+    assert!(stored <= 4 * taken_in, "{stored} bytes of node rows for {taken_in} bytes of blocks");
+}
+
+/// Whoever was not asked cannot end the fetch that another peer is about to answer.
+#[test]
+#[ignore = "fails: wrong bytes count as the failure of the peer that was asked, whoever sends them"]
+fn review_wrong_bytes_of_a_stranger_do_not_end_a_fetch() {
+    let mut node = Node::new();
+    node.hear(1, &[nobody_serves(0)]);
+    let fetch = node.fetches.remove(0);
+    let bytes = Bytes::from_static(b"wrong");
+    node.input(Input::Block { from: Peer(2), cid: fetch.cid, bytes, attempt: fetch.attempt });
+    assert_eq!(node.replica.stats().fetches, 1, "peer 1 was asked and has not answered");
+}
+
+/// Over a thousand blocks that nobody serves are asked for with growing pauses, as one is.
+#[test]
+#[ignore = "fails: `rotate` forgets how often a block was asked for, so pauses never grow while wants exceed what memory holds"]
+fn review_pauses_grow_however_many_blocks_are_wanted() {
+    let ticks_to_fetches = |wanted: u64| {
+        let mut node = Node::new();
+        let links: Vec<Cid> = (0..wanted).map(nobody_serves).collect();
+        node.hear(1, &[Cid::of(&put_block(&links, 2, "/k", "v"))]);
+        let fetch = node.fetches.remove(0);
+        node.answer(fetch, &put_block(&links, 2, "/k", "v"));
+        node.pull(&World::new());
+        for _ in 0..200 {
+            node.fire(Timer::Fetch);
+            node.pull(&World::new());
+        }
+        node.fetches_total / wanted
+    };
+    let (few, many) = (ticks_to_fetches(500), ticks_to_fetches(1_100));
+    assert!(many <= 2 * few, "{many} fetches of each of many blocks, {few} of each of few");
+}
