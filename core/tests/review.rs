@@ -458,7 +458,6 @@ fn review_a_commit_that_the_validator_voids_is_refused() {
 
 /// Finding the next ready block costs the same however many a step has merged.
 #[test]
-#[ignore = "fails: `next_ready` passes over all rows that the step has removed, so a step costs O(blocks²)"]
 fn review_merging_many_ready_blocks_is_not_quadratic() {
     let root = put_block(&[], 1, "/root", "v");
     let mut node = Node::with(Config { step_bytes_max: 1, ..Config::default() });
