@@ -257,9 +257,7 @@ fn random_step(rng: &mut Rng, node: &mut Node<NoVoidKeys>, world: &World, made: 
             Input::Broadcast { from: peer, payload: announcement(&heads) }
         }
         7 if commits => Input::Commit { token: node.token(), batch: local_batch(rng) },
-        8 => Input::Timer(match (0..3).map(|_| rng.below(3)).max().unwrap() {
-            at => [Timer::Rebroadcast, Timer::Answer, Timer::Fetch][at],
-        }),
+        8 => Input::Timer([Timer::Rebroadcast, Timer::Answer, Timer::Fetch][rng.below(3).max(rng.below(3))]),
         9 => Input::Continue,
         _ if !node.fetches.is_empty() => {
             let fetch = node.fetches.swap_remove(rng.below(node.fetches.len()));
