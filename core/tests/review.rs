@@ -524,3 +524,16 @@ fn review_pauses_grow_however_many_blocks_are_wanted() {
     let (few, many) = (ticks_to_fetches(500), ticks_to_fetches(1_100));
     assert!(many <= 2 * few, "{many} fetches of each of many blocks, {few} of each of few");
 }
+
+/// A chain that is merged in one step costs the same a block however long it is: seconds, where it was
+/// half a minute.
+#[test]
+fn review_merging_a_long_chain_in_one_step_is_not_quadratic() {
+    let chain = blocks::chain(20_000, |n| (n.to_string(), "v".into()));
+    let mut node = Node::with(Config { step_bytes_max: 1 << 30, ..Config::default() });
+    for bytes in chain[1..].iter().rev() {
+        let _ = node.try_step(Input::Block { from: Peer(1), cid: Cid::of(bytes), bytes: bytes.clone(), attempt: 0 });
+    }
+    node.receive(&chain[0]);
+    assert_eq!(node.replica.stats().merged, 20_000);
+}

@@ -174,10 +174,11 @@ pub(crate) fn next_ready<S: Read>(rows: &Txn<'_, S>, limit: usize) -> Result<Vec
 }
 
 /// Forgets that a block was ready: it is merged now.
-pub(crate) fn unready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid, size: u64) {
-    rows.remove(Table::Ready, cid.to_row());
+pub(crate) fn unready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid, size: u64) -> Result<(), Error> {
+    rows.take_back(Table::Ready, cid.to_row())?;
     counts.ready -= 1;
     counts.pending_bytes -= size;
+    Ok(())
 }
 
 /// Drops bodies, nearest the heads first, until what is kept fits.

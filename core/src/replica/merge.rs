@@ -29,7 +29,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             let Some(cid) = page.next() else { break };
             let bytes = self.rows.body(&cid)?;
             merged_bytes += bytes.len() as u64;
-            pending::unready(&mut self.rows, &mut self.counts, &cid, bytes.len() as u64);
+            pending::unready(&mut self.rows, &mut self.counts, &cid, bytes.len() as u64)?;
             let block = self.read(&bytes);
             self.merge(cid, &bytes, block)?;
         }
