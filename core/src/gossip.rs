@@ -67,6 +67,9 @@ impl Gossip {
         let skip = mark.heard && mark.skips < SKIPS_MAX;
         mark.heard = false;
         mark.skips = if skip { mark.skips + 1 } else { 0 };
+        if *mark == Mark::default() {
+            self.marks.remove(head);
+        }
         !skip
     }
 }
@@ -74,6 +77,8 @@ impl Gossip {
 /// Sets the timer of the next round.
 pub(crate) fn set_round(config: &Config, out: &mut Vec<Effect>) {
     let mean = config.rebroadcast_interval;
-    let jitter = mean * u32::from(config.rebroadcast_jitter_percent.min(100)) / 100;
-    out.push(Effect::SetTimer { timer: Timer::Rebroadcast, after: mean - jitter..=mean + jitter });
+    let percent = u32::from(config.rebroadcast_jitter_percent.min(100));
+    let jitter = mean.checked_mul(percent).map_or(mean / 100 * percent, |product| product / 100);
+    let after = mean.saturating_sub(jitter)..=mean.saturating_add(jitter);
+    out.push(Effect::SetTimer { timer: Timer::Rebroadcast, after });
 }

@@ -168,16 +168,17 @@ pub(crate) fn ready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, depth: 
     counts.ready += 1;
 }
 
-/// The next block that may be merged.
-pub(crate) fn next_ready<S: Read>(rows: &Txn<'_, S>) -> Result<Option<Cid>, Error> {
-    rows.scan(Table::Ready, &[], &[], 1)?.first().map(|(row, _)| cid_at_end(row)).transpose()
+/// Up to `limit` blocks that may be merged.
+pub(crate) fn next_ready<S: Read>(rows: &Txn<'_, S>, limit: usize) -> Result<Vec<Cid>, Error> {
+    rows.scan(Table::Ready, &[], &[], limit)?.iter().map(|(row, _)| cid_at_end(row)).collect()
 }
 
 /// Forgets that a block was ready: it is merged now.
-pub(crate) fn unready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid, size: u64) {
-    rows.remove(Table::Ready, cid.to_row());
+pub(crate) fn unready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid, size: u64) -> Result<(), Error> {
+    rows.take_back(Table::Ready, cid.to_row())?;
     counts.ready -= 1;
     counts.pending_bytes -= size;
+    Ok(())
 }
 
 /// Drops bodies, nearest the heads first, until what is kept fits.

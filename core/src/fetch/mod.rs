@@ -253,6 +253,8 @@ impl Fetcher {
     fn make_way(&mut self, cid: Cid) {
         let Some(task) = self.tasks.get_mut(&cid) else { return };
         task.attempt = (task.attempt + 1).min(ATTEMPT_MAX);
+        // Its peer has not failed: it is the next to be asked.
+        task.next = task.next.saturating_sub(1);
         let state = if task.kind == Kind::Rumour { State::Parked } else { State::Pausing { left: 1 } };
         self.set_state(cid, state);
     }
@@ -328,5 +330,5 @@ impl Fetcher {
 
 fn tick_range(config: &Config) -> RangeInclusive<Duration> {
     let tick = config.fetch_timeout / u32::from(config.fetch_timeout_ticks.max(1));
-    tick..=tick + tick / 4
+    tick..=tick.saturating_add(tick / 4)
 }

@@ -3,7 +3,11 @@
 use super::step::Step;
 use crate::{
     Batch, Bytes, Cid, Effect, Error, Key, Refusal, Token, Validator, Write,
-    dag::heads::{self, Tip},
+    dag::{
+        heads::{self, Tip},
+        node::Node,
+        pending,
+    },
     limits::{
         BLOCK_BYTES_WRITTEN_MAX, BROADCAST_BYTES_MAX, DAG_NAME_BYTES_MAX, DELTA_BYTES_MAX, KEY_BYTES_MAX,
         LINKS_WRITTEN_MAX, PRIORITY_DECLARED_END,
@@ -43,8 +47,12 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let blocks = made.iter().map(|made| made.cid).collect();
         let tip = made.last().map(|made| (made.cid, made.part.delta.dag.clone()));
         for Made { cid, bytes, links, part } in made {
+            let was_obligation = self.supersede(&cid, bytes.len() as u64)?;
             self.rows.put(Table::Blocks, cid.to_row(), bytes);
             self.merge_good(cid, &links, &part.delta, &part.removals)?;
+            if was_obligation {
+                self.release(&cid)?;
+            }
         }
         self.out.push(Effect::Committed { token, blocks });
         if let Some((cid, dag)) = &tip {
@@ -52,6 +60,23 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             self.out.extend(payloads.into_iter().map(Effect::Broadcast));
         }
         Ok(())
+    }
+
+    /// A peer may have made the very same block before: what was to be fetched or merged is made here
+    /// now. Whether it was an obligation is returned. Its parents are heads, so it waits for none.
+    fn supersede(&mut self, cid: &Cid, size: u64) -> Result<bool, Error> {
+        self.fetch.done(cid);
+        match self.rows.node(cid)? {
+            Some(Node::Wanted { depth } | Node::Pending { depth, body: false, .. }) => {
+                pending::unwant(&mut self.rows, &mut self.counts, depth, cid)?;
+            }
+            Some(Node::Pending { body: true, .. }) => {
+                pending::unready(&mut self.rows, &mut self.counts, cid, size)?;
+            }
+            _ => return Ok(false),
+        }
+        self.counts.obligations -= 1;
+        Ok(true)
     }
 
     /// The blocks that a batch becomes, or why it is refused. Changes nothing.

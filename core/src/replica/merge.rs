@@ -14,15 +14,22 @@ use crate::{
 };
 use alloc::{format, vec::Vec};
 
+/// Ready blocks that are looked up at a time.
+const READY_PAGE: usize = 256;
+
 impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Merges what is ready, up to the step's limit.
     pub(super) fn merge_ready(&mut self) -> Result<(), Error> {
-        let mut merged_bytes = 0;
-        while self.counts.ready > 0 && merged_bytes < self.config.step_bytes_max {
-            let Some(cid) = pending::next_ready(&self.rows)? else { break };
+        let (mut merged_bytes, mut page) = (0, Vec::new().into_iter());
+        while self.counts.ready > 0 && merged_bytes < self.config.step_bytes_max.max(1) {
+            // Taken many at a time: a scan passes over all rows that this step has removed.
+            if page.len() == 0 {
+                page = pending::next_ready(&self.rows, READY_PAGE)?.into_iter();
+            }
+            let Some(cid) = page.next() else { break };
             let bytes = self.rows.body(&cid)?;
             merged_bytes += bytes.len() as u64;
-            pending::unready(&mut self.rows, &mut self.counts, &cid, bytes.len() as u64);
+            pending::unready(&mut self.rows, &mut self.counts, &cid, bytes.len() as u64)?;
             let block = self.read(&bytes);
             self.merge(cid, &bytes, block)?;
         }
@@ -37,7 +44,12 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             Ok(delta) => self.merge_good(cid, &block.links, delta, &[])?,
             Err(_) => self.merge_void(cid, &block.links)?,
         }
-        for child in pending::release(&mut self.rows, &cid)? {
+        self.release(&cid)
+    }
+
+    /// A block is merged: the children that waited for nothing else come next.
+    pub(super) fn release(&mut self, cid: &Cid) -> Result<(), Error> {
+        for child in pending::release(&mut self.rows, cid)? {
             self.free(child)?;
         }
         Ok(())

@@ -35,6 +35,16 @@ impl<'s, S: Read> Txn<'s, S> {
         self.changes.insert(RowKey::new(table as u8, key.into()), None);
     }
 
+    /// Removes a row that the store may not hold yet. Then no trace of it stays, for later scans to pass over.
+    pub(crate) fn take_back(&mut self, table: Table, key: Bytes) -> Result<(), StoreError> {
+        if self.store.get(table, &key)?.is_some() {
+            self.remove(table, key);
+        } else {
+            self.changes.remove(Probe::new(table as u8, &key).key());
+        }
+        Ok(())
+    }
+
     /// Up to `limit` rows whose key begins with `prefix` and is at least `from`, in order.
     pub(crate) fn scan(
         &self,
