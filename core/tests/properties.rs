@@ -211,8 +211,17 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases: 256, failure_persistence, ..ProptestConfig::default() }
 }
 
+/// Room for so few bodies, fetches and rumours that every limit is met.
 fn small(bodies: u64) -> Config {
-    Config { pending_bytes_max: bodies * 60, step_bytes_max: 1, ..Config::default() }
+    Config {
+        pending_bytes_max: bodies * 60,
+        step_bytes_max: 1,
+        fetches_max: 1 + bodies as usize / 2,
+        fetches_per_peer_max: 1 + bodies as usize / 4,
+        rumours_per_peer_max: 1 + bodies as usize / 2,
+        fetch_timeout_ticks: 1,
+        ..Config::default()
+    }
 }
 
 proptest! {
