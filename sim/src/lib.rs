@@ -5,10 +5,19 @@
 
 pub mod car;
 pub mod dag;
+pub mod disk;
+pub mod engine;
 pub mod fold;
+pub mod ledger;
+mod network;
 pub mod oracles;
 pub mod outcome;
+pub mod plan;
 pub mod run;
 pub mod scenario;
+pub mod tally;
+pub mod workload;
+mod world;
 
 pub use run::run;
+pub use world::{Nobody, Observer};

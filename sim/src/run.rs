@@ -1,9 +1,31 @@
 //! Running a scenario.
 
-use crate::{outcome::RunReport, scenario::Scenario};
+use crate::{
+    outcome::RunReport,
+    plan::Plan,
+    scenario::Scenario,
+    world::{Nobody, Observer, World},
+};
+use std::{collections::BTreeSet, time::Instant};
 
 /// Runs a scenario with a seed, to its end. The same scenario and seed give the same report, but for its wall time.
 #[must_use]
-pub fn run(_scenario: &Scenario, _seed: u64) -> RunReport {
-    todo!()
+pub fn run(scenario: &Scenario, seed: u64) -> RunReport {
+    run_plan(scenario, seed, Plan::new(scenario, seed), &mut Nobody)
+}
+
+/// Runs a scenario without some of its operations. All others are what they were, and so are the fates of
+/// the messages that they cause.
+#[must_use]
+pub fn run_without(scenario: &Scenario, seed: u64, operations: &BTreeSet<u64>) -> RunReport {
+    run_plan(scenario, seed, Plan::new(scenario, seed).without_operations(operations), &mut Nobody)
+}
+
+/// Runs a plan, watched.
+#[must_use]
+#[allow(clippy::disallowed_methods)] // The only clock that is read: how long a run takes is reported, and nothing depends on it.
+pub fn run_plan(scenario: &Scenario, seed: u64, plan: Plan, observer: &mut dyn Observer) -> RunReport {
+    let begin = Instant::now();
+    let report = World::new(scenario, seed, plan, observer).run();
+    RunReport { wall: begin.elapsed(), ..report }
 }

@@ -1,0 +1,225 @@
+//! What the simulation knows of all blocks and of who has merged which: the evidence for the oracles.
+
+use crate::scenario::Party;
+use anabranch_core::{Bytes, Cid, DagName, wire};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A block as its author made it.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Who made it first.
+    pub author: Party,
+    /// Its CID.
+    pub cid: Cid,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// Its parents.
+    pub links: Vec<Cid>,
+    /// Its DAG; `None` when it is void.
+    pub dag: Option<DagName>,
+}
+
+/// A set of small numbers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    /// Adds a number; says whether it is new.
+    fn insert(&mut self, number: u32) -> bool {
+        let (word, bit) = (number as usize / 64, 1 << (number % 64));
+        if word >= self.0.len() {
+            self.0.resize(word + 1, 0);
+        }
+        let new = self.0[word] & bit == 0;
+        self.0[word] |= bit;
+        new
+    }
+
+    fn contains(&self, number: u32) -> bool {
+        self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        let word = |(index, word): (usize, &u64)| {
+            let word = *word;
+            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index as u32 * 64 + bit)
+        };
+        self.0.iter().enumerate().flat_map(word)
+    }
+}
+
+/// What is known of one replica.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    merged: Bits,
+    count: u64,
+    /// The exclusive or over the first 16 bytes of the digests of all that is merged: equal sets have equal marks.
+    mark: u128,
+    /// Merged since the last sync.
+    fresh: Vec<u32>,
+    /// Merged before the last sync.
+    durable: Bits,
+    /// The blocks of acknowledged commits.
+    acknowledged: BTreeSet<Cid>,
+}
+
+impl Known {
+    fn add(&mut self, number: u32, cid: &Cid) -> bool {
+        let new = self.merged.insert(number);
+        if new {
+            self.count += 1;
+            self.mark ^= mark(cid);
+        }
+        new
+    }
+}
+
+fn mark(cid: &Cid) -> u128 {
+    cid.digest().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes))
+}
+
+/// All blocks ever made, and what each replica has merged of them.
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    blocks: Vec<Record>,
+    numbers: BTreeMap<Cid, u32>,
+    known: Vec<Known>,
+}
+
+impl Ledger {
+    /// Of this many replicas.
+    #[must_use]
+    pub fn new(replicas: usize) -> Self {
+        Self { blocks: Vec::new(), numbers: BTreeMap::new(), known: vec![Known::default(); replicas] }
+    }
+
+    /// A block was made.
+    pub fn author(&mut self, author: Party, cid: Cid, bytes: Bytes) {
+        if self.numbers.contains_key(&cid) {
+            return;
+        }
+        let block = wire::Block::decode(&bytes);
+        self.numbers.insert(cid, u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
+        self.blocks.push(Record { author, cid, bytes, links: block.links, dag: block.delta.ok().map(|delta| delta.dag) });
+    }
+
+    /// The block as it was made; `None` when nobody made it.
+    #[must_use]
+    pub fn block(&self, cid: &Cid) -> Option<&Record> {
+        self.numbers.get(cid).map(|number| &self.blocks[*number as usize])
+    }
+
+    /// A replica has merged a block. Says whether that was new; a block that nobody made is left out.
+    pub fn merged(&mut self, replica: Party, cid: &Cid) -> bool {
+        let Some(number) = self.numbers.get(cid) else { return false };
+        let known = &mut self.known[replica.index()];
+        known.fresh.push(*number);
+        known.add(*number, cid)
+    }
+
+    /// All that a replica has merged is durable now.
+    pub fn synced(&mut self, replica: Party) {
+        let Known { fresh, durable, .. } = &mut self.known[replica.index()];
+        fresh.drain(..).for_each(|number| {
+            durable.insert(number);
+        });
+    }
+
+    /// A commit was acknowledged.
+    pub fn acknowledged(&mut self, replica: Party, blocks: &[Cid]) {
+        self.known[replica.index()].acknowledged.extend(blocks);
+    }
+
+    /// A replica is back and has these blocks merged.
+    pub fn reopened(&mut self, replica: Party, merged: &[Cid]) {
+        let acknowledged = std::mem::take(&mut self.known[replica.index()].acknowledged);
+        self.known[replica.index()] = Known { acknowledged, ..Known::default() };
+        for cid in merged {
+            self.merged(replica, cid);
+        }
+        self.synced(replica);
+    }
+
+    /// A replica has lost its disk.
+    pub fn wiped(&mut self, replica: Party) {
+        self.known[replica.index()] = Known::default();
+    }
+
+    /// Whether a replica has merged a block.
+    #[must_use]
+    pub fn has_merged(&self, replica: Party, cid: &Cid) -> bool {
+        self.numbers.get(cid).is_some_and(|number| self.known[replica.index()].merged.contains(*number))
+    }
+
+    /// Whether a replica has merged a block since its last sync: a crash may take it back.
+    #[must_use]
+    pub fn is_fresh(&self, replica: Party, cid: &Cid) -> bool {
+        self.numbers.get(cid).is_some_and(|number| self.known[replica.index()].fresh.contains(number))
+    }
+
+    /// All that a replica has merged.
+    pub fn all_merged(&self, replica: Party) -> impl Iterator<Item = &Record> {
+        self.known[replica.index()].merged.iter().map(|number| &self.blocks[number as usize])
+    }
+
+    /// All that a replica had merged at its last sync.
+    pub fn all_durable(&self, replica: Party) -> impl Iterator<Item = &Record> {
+        self.known[replica.index()].durable.iter().map(|number| &self.blocks[number as usize])
+    }
+
+    /// The blocks of all commits that a replica acknowledged.
+    pub fn all_acknowledged(&self, replica: Party) -> impl Iterator<Item = &Cid> {
+        self.known[replica.index()].acknowledged.iter()
+    }
+
+    /// How many blocks a replica has merged, and a mark that is equal for equal sets.
+    #[must_use]
+    pub fn extent(&self, replica: Party) -> (u64, u128) {
+        let known = &self.known[replica.index()];
+        (known.count, known.mark)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+pub(crate) mod tests {
+    use super::*;
+    use anabranch_core::{Key, wire::Delta};
+
+    /// A good block with these parents that puts one key.
+    pub(crate) fn block(links: &[Cid], key: &str, value: &str, priority: u64) -> (Cid, Bytes) {
+        let element = wire::Element { key: Key::new(key), value: Bytes::copy_from_slice(value.as_bytes()) };
+        let bytes = wire::Block::encode(links, &Delta { elements: vec![element], priority, ..Delta::default() });
+        (Cid::of(&bytes), bytes)
+    }
+
+    #[test]
+    fn equal_sets_have_equal_extents() {
+        let mut ledger = Ledger::new(2);
+        let blocks: Vec<_> = (0..100).map(|number| block(&[], "k", &number.to_string(), 1)).collect();
+        blocks.iter().for_each(|(cid, bytes)| ledger.author(Party(0), *cid, bytes.clone()));
+        blocks.iter().for_each(|(cid, _)| assert!(ledger.merged(Party(0), cid)));
+        blocks.iter().rev().for_each(|(cid, _)| assert!(ledger.merged(Party(1), cid)));
+        assert_eq!(ledger.extent(Party(0)), ledger.extent(Party(1)));
+        assert!(!ledger.merged(Party(1), &blocks[3].0), "not new");
+        assert_eq!(ledger.extent(Party(0)), ledger.extent(Party(1)));
+        let (stranger, _) = block(&[], "other", "", 1);
+        assert!(!ledger.merged(Party(0), &stranger), "nobody made it");
+        assert_eq!(ledger.all_merged(Party(0)).count(), 100);
+    }
+
+    #[test]
+    fn what_was_not_synced_may_be_gone_after_a_crash() {
+        let mut ledger = Ledger::new(1);
+        let blocks: Vec<_> = (0..3).map(|number| block(&[], "k", &number.to_string(), 1)).collect();
+        blocks.iter().for_each(|(cid, bytes)| ledger.author(Party(0), *cid, bytes.clone()));
+        ledger.merged(Party(0), &blocks[0].0);
+        ledger.synced(Party(0));
+        ledger.merged(Party(0), &blocks[1].0);
+        assert!(ledger.is_fresh(Party(0), &blocks[1].0) && !ledger.is_fresh(Party(0), &blocks[0].0));
+        assert_eq!(ledger.all_durable(Party(0)).count(), 1);
+        ledger.reopened(Party(0), &[blocks[0].0]);
+        assert_eq!(ledger.extent(Party(0)).0, 1);
+        assert!(!ledger.has_merged(Party(0), &blocks[1].0));
+    }
+}

@@ -1,0 +1,111 @@
+//! What is to happen in a run: operations and faults, drawn from the seed where the scenario leaves them open.
+
+use crate::{
+    engine::{Key, Time, nanoseconds},
+    scenario::{Crash, Fault, Party, Scenario, TimedFault},
+};
+use std::{collections::BTreeSet, time::Duration};
+
+/// The faults of a run in order of their times, and the operations that are left out of it.
+///
+/// The number of a fault is its cause. Leaving an operation or a fault out changes no other one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plan {
+    /// The faults that happen, each with its number.
+    pub faults: Vec<(u32, TimedFault)>,
+    /// The operations that are not made.
+    pub without: BTreeSet<u64>,
+}
+
+impl Plan {
+    /// The whole plan of a seed: the scenario's faults and the churn that is drawn for it.
+    #[must_use]
+    pub fn new(scenario: &Scenario, seed: u64) -> Self {
+        let churn = churn(scenario, &Key::of_seed(seed).fork("churn"));
+        let faults = scenario.faults.iter().cloned().chain(churn);
+        let mut faults: Vec<_> = faults.zip(0_u32..).map(|(fault, number)| (number, fault)).collect();
+        faults.sort_by_key(|(number, fault)| (fault.at, *number));
+        Self { faults, without: BTreeSet::new() }
+    }
+
+    /// The plan without these operations.
+    #[must_use]
+    pub fn without_operations(mut self, operations: &BTreeSet<u64>) -> Self {
+        self.without.extend(operations);
+        self
+    }
+}
+
+/// One crash in each interval of the first phase. Who joins later or is crashed or gone at that time by the scenario's
+/// word is left alone.
+fn churn(scenario: &Scenario, key: &Key) -> Vec<TimedFault> {
+    let Some(churn) = scenario.churn else { return Vec::new() };
+    let interval = nanoseconds(churn.crash_every).max(1);
+    let mut crashes = Vec::new();
+    let mut busy_until = vec![0; scenario.replicas.len()];
+    for number in 0..nanoseconds(scenario.duration) / interval {
+        let mut draws = key.at(number, 0);
+        let at = number * interval + draws.below(interval);
+        let down = draws.between(nanoseconds(churn.down.0), nanoseconds(churn.down.1));
+        let first = if churn.rolling { number } else { draws.next() };
+        let count = scenario.replicas.len() as u64;
+        let candidates = (0..count).map(|step| ((first % count + step) % count) as usize);
+        let free = |index: &usize| busy_until[*index] <= at && is_free(scenario, *index, at, at + down);
+        let Some(index) = candidates.into_iter().find(free) else { continue };
+        busy_until[index] = at + down;
+        let replica = Party(u16::try_from(index).unwrap_or(u16::MAX));
+        let crash = Crash { replica, down: Duration::from_nanos(down), wipe_disk: false };
+        crashes.push(TimedFault { at: Duration::from_nanos(at), fault: Fault::Crash(crash) });
+    }
+    crashes
+}
+
+/// Whether the scenario has nothing else to do with the replica's coming and going at that time.
+fn is_free(scenario: &Scenario, index: usize, from: Time, until: Time) -> bool {
+    let joined = scenario.replicas[index].joins_at.is_none_or(|joins| nanoseconds(joins) < from);
+    joined
+        && scenario.faults.iter().all(|timed| {
+            let at = nanoseconds(timed.at);
+            match &timed.fault {
+                Fault::Crash(crash) if crash.replica.index() == index => at > until || at + nanoseconds(crash.down) < from,
+                Fault::Leave { replica } if replica.index() == index => at > until,
+                _ => true,
+            }
+        })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn crashes(plan: &Plan) -> Vec<(Duration, Crash)> {
+        let crash = |timed: &TimedFault| if let Fault::Crash(crash) = timed.fault { Some((timed.at, crash)) } else { None };
+        plan.faults.iter().filter_map(|(_, timed)| crash(timed)).collect()
+    }
+
+    #[test]
+    fn churn_crashes_one_replica_an_interval_and_none_that_is_down() {
+        let text = "replicas = 3\nduration = \"200s\"\n[churn]\ncrash_every = \"2s\"\ndown = [\"1s\", \"5s\"]\n\
+                    [[leave]]\nat = \"100s\"\nreplica = \"r2\"\n[[crash]]\nat = \"20s\"\nreplica = \"r0\"\ndown = \"30s\"";
+        let scenario = Scenario::parse(text, "test.toml").unwrap();
+        let plan = Plan::new(&scenario, 4);
+        let crashes = crashes(&plan);
+        assert!(crashes.len() > 50, "{}", crashes.len());
+        for (index, (at, crash)) in crashes.iter().enumerate() {
+            assert!(!(crash.replica == Party(2) && *at >= Duration::from_secs(100)), "r2 has left");
+            let again = crashes[index + 1..].iter().find(|(_, other)| other.replica == crash.replica);
+            assert!(again.is_none_or(|(again, _)| *again >= *at + crash.down), "{crash:?} at {at:?}, again at {again:?}");
+        }
+        assert_eq!(plan, Plan::new(&scenario, 4));
+        assert_ne!(plan, Plan::new(&scenario, 5));
+    }
+
+    #[test]
+    fn rolling_churn_takes_turns() {
+        let text = "replicas = 4\nduration = \"40s\"\n[churn]\ncrash_every = \"10s\"\ndown = \"1s\"\nrolling = true";
+        let plan = Plan::new(&Scenario::parse(text, "test.toml").unwrap(), 4);
+        let replicas: Vec<_> = crashes(&plan).iter().map(|(_, crash)| crash.replica.0).collect();
+        assert_eq!(replicas, [0, 1, 2, 3]);
+    }
+}

@@ -1,0 +1,249 @@
+//! Peers that speak the protocol and mean harm.
+
+use crate::{
+    engine::Draws,
+    scenario::{Hostile, HostileAct, Party},
+};
+use anabranch_core::{Bytes, Cid, DagName, wire};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Heads that nobody serves, in one announcement.
+const ENDLESS_HEADS: usize = 100;
+
+/// A scripted hostile peer.
+#[derive(Clone, Debug)]
+pub(super) struct HostilePeer {
+    pub(super) party: Party,
+    acts: Vec<HostileAct>,
+    key_prefix: String,
+    blocks: BTreeMap<Cid, Bytes>,
+    /// What it announced and will not serve.
+    endless: BTreeSet<Cid>,
+    /// The last good block of each act, for the next to link to: it shall not flood its victims with heads.
+    last: BTreeMap<HostileAct, Cid>,
+    /// The last head that it heard of.
+    heard: Option<Cid>,
+    pub(super) is_silent: bool,
+}
+
+/// What a round makes: blocks, the act they belong to, and an announcement.
+pub(super) struct Round {
+    pub(super) act: HostileAct,
+    pub(super) blocks: Vec<(Cid, Bytes)>,
+    pub(super) announcements: Vec<Bytes>,
+}
+
+/// How a hostile peer answers a request.
+pub(super) enum Answer {
+    Block(Bytes),
+    NotFound,
+    /// Not at all: the block is one that it only pretends to have.
+    Silence,
+}
+
+impl HostilePeer {
+    pub(super) fn new(party: Party, peer: &Hostile, key_prefix: &str) -> Self {
+        Self {
+            party,
+            acts: peer.acts.clone(),
+            key_prefix: key_prefix.to_owned(),
+            blocks: BTreeMap::new(),
+            endless: BTreeSet::new(),
+            last: BTreeMap::new(),
+            heard: None,
+            is_silent: true,
+        }
+    }
+
+    /// Remembers an honest head, to build upon it.
+    pub(super) fn hears(&mut self, payload: &Bytes) {
+        if let Some(head) = wire::decode_announcement(payload).and_then(|announcement| announcement.heads.last().copied()) {
+            self.heard = Some(head);
+        }
+    }
+
+    pub(super) fn answers(&self, cid: &Cid) -> Answer {
+        match self.blocks.get(cid) {
+            Some(bytes) => Answer::Block(bytes.clone()),
+            None if self.endless.contains(cid) => Answer::Silence,
+            None => Answer::NotFound,
+        }
+    }
+
+    /// Takes the next act in turn.
+    pub(super) fn round(&mut self, round: u64, draws: &mut Draws) -> Round {
+        let act = self.acts[(round % self.acts.len() as u64) as usize];
+        let key = format!("{}{}", self.key_prefix, draws.below(4));
+        let value = format!("evil {round}");
+        let parent = self.last.get(&act).copied();
+        let (blocks, heads) = match act {
+            HostileAct::EndlessHeads => (Vec::new(), self.invent(draws)),
+            HostileAct::ForgedPriority => {
+                let links: BTreeSet<Cid> = parent.into_iter().chain(self.heard).collect();
+                let delta = Forged::default().put(key.as_bytes(), value.as_bytes()).priority(u64::MAX);
+                one(delta.block(links.iter().map(|cid| cid.to_bytes().to_vec())))
+            }
+            HostileAct::OddKeys => {
+                let links = parent.iter().map(|cid| cid.to_bytes().to_vec());
+                let delta = odd_keys(key.trim_start_matches('/'), value.as_bytes()).priority(round + 1);
+                one(delta.block(links))
+            }
+            HostileAct::ForeignLinks => {
+                let foreign = [&[1, 0x55, 0x12, 32][..], Cid::of(value.as_bytes()).digest()].concat();
+                let links = parent.iter().map(|cid| cid.to_bytes().to_vec()).chain([foreign]);
+                let void = Forged::default().put(key.as_bytes(), b"void").priority(1).block(links);
+                let upon = [Cid::of(&void).to_bytes().to_vec()];
+                let good = Forged::default().put(key.as_bytes(), value.as_bytes()).priority(round + 2).block(upon);
+                let (void, good) = ((Cid::of(&void), void), (Cid::of(&good), good));
+                let heads = vec![void.0, good.0];
+                (vec![void, good], heads)
+            }
+        };
+        if let Some((cid, _)) = blocks.last() {
+            self.last.insert(act, *cid);
+        }
+        self.blocks.extend(blocks.iter().cloned());
+        let main = DagName::default();
+        let announcements = wire::encode_announcements(
+            heads.into_iter().map(|cid| (cid, &main)),
+            anabranch_core::limits::BROADCAST_BYTES_MAX,
+        );
+        Round { act, blocks, announcements }
+    }
+
+    fn invent(&mut self, draws: &mut Draws) -> Vec<Cid> {
+        let invented: Vec<Cid> = (0..ENDLESS_HEADS)
+            .map(|_| {
+                let mut digest = [0; 32];
+                draws.fill(&mut digest);
+                Cid::from_digest(digest)
+            })
+            .collect();
+        self.endless.extend(&invented);
+        invented
+    }
+}
+
+fn one(bytes: Bytes) -> (Vec<(Cid, Bytes)>, Vec<Cid>) {
+    let cid = Cid::of(&bytes);
+    (vec![(cid, bytes)], vec![cid])
+}
+
+/// Keys and tombstone ids that climb, double their slashes, lack one, or name nothing.
+fn odd_keys(key: &str, value: &[u8]) -> Forged {
+    let climbing = format!("/../../../{key}");
+    let doubled = format!("//{}//", key.replace('/', "//"));
+    let target = Cid::of(value).block_id();
+    Forged::default()
+        .put(b"/../../h/x", value)
+        .put(key.as_bytes(), value)
+        .put(doubled.as_bytes(), value)
+        .put(b"", value)
+        .put(b"/.", b"")
+        .remove(b"/k", b"/../../../h/Y")
+        .remove(climbing.as_bytes(), b"/../../../../app/data")
+        .remove(b"k", &target[1..])
+        .remove(b"/k", &[b"/x", &target[..]].concat())
+        .remove(b"/k", b"")
+}
+
+/// A delta written field by field: the core's encoder would clean it.
+#[derive(Clone, Debug, Default)]
+struct Forged(Vec<u8>);
+
+impl Forged {
+    fn put(self, key: &[u8], value: &[u8]) -> Self {
+        let mut element = Vec::new();
+        field(&mut element, 0x0a, key);
+        field(&mut element, 0x1a, value);
+        self.with(0x0a, &element)
+    }
+
+    fn remove(self, key: &[u8], id: &[u8]) -> Self {
+        let mut element = Vec::new();
+        field(&mut element, 0x0a, key);
+        field(&mut element, 0x12, id);
+        self.with(0x12, &element)
+    }
+
+    fn priority(mut self, priority: u64) -> Self {
+        self.0.push(0x18);
+        varint(&mut self.0, priority);
+        self
+    }
+
+    fn with(mut self, tag: u8, bytes: &[u8]) -> Self {
+        field(&mut self.0, tag, bytes);
+        self
+    }
+
+    /// A dag-pb block: links, given as binary CIDs, before data.
+    fn block(self, links: impl IntoIterator<Item = Vec<u8>>) -> Bytes {
+        let mut block = Vec::new();
+        for cid in links {
+            let mut link = Vec::new();
+            field(&mut link, 0x0a, &cid);
+            link.extend_from_slice(&[0x12, 0, 0x18, 0]);
+            field(&mut block, 0x12, &link);
+        }
+        field(&mut block, 0x0a, &self.0);
+        block.into()
+    }
+}
+
+fn field(to: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
+    to.push(tag);
+    varint(to, bytes.len() as u64);
+    to.extend_from_slice(bytes);
+}
+
+fn varint(to: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        to.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    to.push(value as u8);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::engine::Key;
+    use std::time::Duration;
+
+    fn peer(acts: &[HostileAct]) -> HostilePeer {
+        let hostile = Hostile {
+            name: String::from("mallory"),
+            acts: acts.to_vec(),
+            every: Duration::from_secs(1),
+            from: Duration::ZERO,
+            until: None,
+        };
+        HostilePeer::new(Party(3), &hostile, "/key/")
+    }
+
+    #[test]
+    fn its_blocks_are_what_they_are_meant_to_be() {
+        use HostileAct::{EndlessHeads, ForeignLinks, ForgedPriority, OddKeys};
+        let mut peer = peer(&[ForgedPriority, OddKeys, ForeignLinks, EndlessHeads]);
+        let mut round = |number| peer.round(number, &mut Key::of_seed(1).at(number, 0));
+        let decode = |round: &Round, index: usize| wire::Block::decode(&round.blocks[index].1);
+
+        let forged = round(0);
+        assert_eq!(decode(&forged, 0).delta.unwrap().priority, u64::MAX);
+        let odd = decode(&round(1), 0).delta.unwrap();
+        assert!(odd.elements.iter().any(|element| element.key.as_bytes() == b"/h/x"), "{odd:?}");
+        let foreign = round(2);
+        assert_eq!(decode(&foreign, 0).delta, Err(wire::Flaw::ForeignLink));
+        assert!(decode(&foreign, 1).delta.is_ok() && decode(&foreign, 1).links == [foreign.blocks[0].0]);
+        let endless = round(3);
+        let heads = wire::decode_announcement(&endless.announcements[0]).unwrap().heads;
+        assert_eq!(heads.len(), ENDLESS_HEADS);
+        assert!(heads.iter().all(|cid| matches!(peer.answers(cid), Answer::Silence)));
+        assert!(matches!(peer.answers(&forged.blocks[0].0), Answer::Block(_)));
+        assert!(matches!(peer.answers(&Cid::of(b"unknown")), Answer::NotFound));
+        let again = peer.round(4, &mut Key::of_seed(1).at(4, 0));
+        assert_eq!(wire::Block::decode(&again.blocks[0].1).links, [forged.blocks[0].0], "one chain, not many heads");
+    }
+}
