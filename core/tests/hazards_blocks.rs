@@ -63,8 +63,8 @@ fn hazard_20_any_text_names_a_dag() {
     assert_eq!(node.heads(), wanted, "one head a name, whatever the name");
     let node = node.crash();
     assert_eq!(node.heads(), wanted, "and after reopening");
-    for at in 0..names.len() {
-        assert_eq!(node.get(&format!("k{at}")), Some("1".into()), "{:?}", names[at]);
+    for (at, name) in names.iter().enumerate() {
+        assert_eq!(node.get(&format!("k{at}")), Some("1".into()), "{name:?}");
     }
     let blocks: Vec<Bytes> = node.world().into_values().collect();
     let fold = fold(&node.world());

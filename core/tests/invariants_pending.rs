@@ -6,7 +6,7 @@ mod support;
 use anabranch_core::{Bytes, Cid, Config, Event, Input, MergeAll, Peer, Timer, limits::PEERS_PER_WANT_MAX};
 use std::{collections::BTreeSet, time::Duration};
 use support::{
-    Disk, Node, Rng, World, blocks,
+    Disk, Node, Rng, blocks,
     blocks::{nobody_serves, put_block, void_block, world},
     check, fold,
     node::Missing,
