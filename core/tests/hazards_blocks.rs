@@ -132,6 +132,18 @@ fn hazard_23_the_validator_decides_about_a_strangers_block() {
     check::every_order(&[ours, stranger, tombstone], &[("/k", "stranger"), ("/signed/a", "")]);
 }
 
+/// What all others would leave out must not be merged here alone.
+#[test]
+fn hazard_23_the_validator_decides_about_our_own_blocks_too() {
+    let mut node = Node::open(Disk::new(), Config::default(), Signed);
+    node.commit(Batch::new().put("signed/a", "1"));
+    let refused = node.try_commit(Batch::new().put("k", "unsigned"));
+    assert!(refused.is_err(), "a commit that peers would take for void is refused: {refused:?}");
+    assert_eq!((node.get("k"), node.merged().len()), (None, 1));
+    let fold = support::fold::fold_judged(&node.world(), &Signed);
+    check::is_fold(&node, &fold, "nothing changed");
+}
+
 #[test]
 fn more_a_key_that_is_no_utf8_is_refused_and_spoils_nothing() {
     let mut node = Node::new();

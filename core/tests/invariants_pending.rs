@@ -458,3 +458,23 @@ fn invariant_07_an_unasked_block_is_an_announcement_and_its_answer() {
     node.settle(&world(&chain));
     check::is_fold(&node, &fold(&world(&chain)), "all came");
 }
+
+/// Two writers may make the same block. Ours may be the one that others wait for.
+#[test]
+fn invariant_07_a_put_that_makes_a_wanted_block_meets_the_obligation() {
+    let chain = blocks::chain(3, |n| (n.to_string(), "v".into()));
+    let mut node = Node::new();
+    node.receive(&chain[2]);
+    node.pull(&world(&chain[1..]));
+    assert_eq!(node.put("0", "v"), Cid::of(&chain[0]));
+    node.settle(&world(&chain));
+    check::is_fold(&node, &fold(&world(&chain)), "the root was made here");
+    // The same where its body was dropped for want of room and is fetched again.
+    let mut node = Node::with(Config { pending_bytes_max: 0, ..Config::default() });
+    node.receive(&chain[2]);
+    node.receive(&chain[1]);
+    assert_eq!(node.put("0", "v"), Cid::of(&chain[0]));
+    assert_eq!(node.put("1", "v"), Cid::of(&chain[1]));
+    node.settle(&world(&chain));
+    check::is_fold(&node, &fold(&world(&chain)), "root and middle were made here");
+}
