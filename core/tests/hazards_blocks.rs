@@ -63,8 +63,8 @@ fn hazard_20_any_text_names_a_dag() {
     assert_eq!(node.heads(), wanted, "one head a name, whatever the name");
     let node = node.crash();
     assert_eq!(node.heads(), wanted, "and after reopening");
-    for at in 0..names.len() {
-        assert_eq!(node.get(&format!("k{at}")), Some("1".into()), "{:?}", names[at]);
+    for (at, name) in names.iter().enumerate() {
+        assert_eq!(node.get(&format!("k{at}")), Some("1".into()), "{name:?}");
     }
     let blocks: Vec<Bytes> = node.world().into_values().collect();
     let fold = fold(&node.world());
@@ -130,6 +130,18 @@ fn hazard_23_the_validator_decides_about_a_strangers_block() {
     }
     assert_eq!(node.merged(), [Cid::of(&ours)].into());
     check::every_order(&[ours, stranger, tombstone], &[("/k", "stranger"), ("/signed/a", "")]);
+}
+
+/// What all others would leave out must not be merged here alone.
+#[test]
+fn hazard_23_the_validator_decides_about_our_own_blocks_too() {
+    let mut node = Node::open(Disk::new(), Config::default(), Signed);
+    node.commit(Batch::new().put("signed/a", "1"));
+    let refused = node.try_commit(Batch::new().put("k", "unsigned"));
+    assert!(refused.is_err(), "a commit that peers would take for void is refused: {refused:?}");
+    assert_eq!((node.get("k"), node.merged().len()), (None, 1));
+    let fold = support::fold::fold_judged(&node.world(), &Signed);
+    check::is_fold(&node, &fold, "nothing changed");
 }
 
 #[test]

@@ -280,6 +280,22 @@ fn hazard_14_merging_a_delete_reads_the_block_that_takes_over_and_no_other() {
     assert_eq!(b.get("k"), Some("b99".into()));
 }
 
+/// Versions of equal rank are compared by their values; that takes no block of each of them.
+#[test]
+fn hazard_14_a_delete_among_versions_of_equal_rank_reads_few_blocks() {
+    let roots: Vec<Bytes> = (0..200).map(|n| blocks::put_block(&[], 1, "k", &format!("{n:03}"))).collect();
+    let mut node = Node::new();
+    roots.iter().for_each(|bytes| node.receive(bytes));
+    assert_eq!(node.get("k"), Some("199".into()));
+    let winner = Cid::of(&roots[199]);
+    let delete = blocks::tombstone_block(&[winner], 2, "k", winner);
+    let before = node.ops();
+    node.receive(&delete);
+    let used = node.ops() - before;
+    assert_eq!(node.get("k"), Some("198".into()));
+    assert!(used.reads_of(Table::Blocks) <= 3, "{} blocks read", used.reads_of(Table::Blocks));
+}
+
 #[test]
 fn hazard_16_puts_and_deletes_leave_their_blocks_and_nothing_else() {
     let mut node = Node::new();

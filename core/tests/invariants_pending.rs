@@ -6,7 +6,7 @@ mod support;
 use anabranch_core::{Bytes, Cid, Config, Event, Input, MergeAll, Peer, Timer, limits::PEERS_PER_WANT_MAX};
 use std::{collections::BTreeSet, time::Duration};
 use support::{
-    Disk, Node, Rng, World, blocks,
+    Disk, Node, Rng, blocks,
     blocks::{nobody_serves, put_block, void_block, world},
     check, fold,
     node::Missing,
@@ -127,6 +127,85 @@ fn invariant_07_ghosts_that_come_after_an_honest_head_do_not_delay_it_either() {
         }
         assert_eq!(node.merged().len(), 20, "{missing:?}");
     }
+}
+
+/// A head of so many parents, each a root that puts a key of its own; and the head itself, last.
+fn fan(roots: u64) -> Vec<Bytes> {
+    let mut all: Vec<Bytes> = (0..roots).map(|n| put_block(&[], 1, &format!("root {n}"), "v")).collect();
+    let links: Vec<Cid> = all.iter().map(|bytes| Cid::of(bytes)).collect();
+    all.push(put_block(&links, 2, "head", "v"));
+    all
+}
+
+#[test]
+fn invariant_07_more_obligations_than_memory_holds_are_all_fetched() {
+    let all = fan(5_000);
+    let world = world(&all);
+    let mut node = Node::new();
+    node.hear(1, &[Cid::of(&all[5_000])]);
+    node.round(&world, Missing::Fails);
+    assert_eq!(node.replica.stats().obligations, 5_001);
+    for _ in 0..20 {
+        node.round(&world, Missing::Fails);
+    }
+    let mut node = node.crash();
+    node.settle(&world);
+    assert_eq!((node.merged().len(), node.replica.stats().obligations), (5_001, 0));
+}
+
+#[test]
+fn invariant_07_obligations_that_nobody_serves_delay_no_others() {
+    // Good blocks that link to what does not exist: owed for ever, 3,000 of them.
+    let traps: Vec<Bytes> =
+        (0..3).map(|n| put_block(&ghosts(n * 1_000..(n + 1) * 1_000), 2, &format!("trap {n}"), "v")).collect();
+    let chain = blocks::chain(5, |n| (n.to_string(), "v".into()));
+    let world = world(traps.iter().chain(&chain));
+    for missing in [Missing::Hangs, Missing::Fails] {
+        for (who, announced_by) in [("another peer", &[2][..]), ("the same peer and then another", &[1, 2])] {
+            let mut node = Node::new();
+            for trap in &traps {
+                node.hear(1, &[Cid::of(trap)]);
+                node.round(&world, missing);
+            }
+            assert_eq!(node.replica.stats().obligations, 3_003);
+            for peer in announced_by {
+                node.hear(*peer, &[Cid::of(&chain[4])]);
+                node.round(&world, missing);
+            }
+            for _ in 0..5 {
+                node.round(&world, missing);
+            }
+            assert_eq!(node.merged().len(), 5, "{missing:?}, honest head from {who}");
+            assert_eq!(node.replica.stats().obligations, 3_003, "none is dropped");
+        }
+    }
+}
+
+/// What nobody has for long is fetched when somebody has it again, also of obligations that only the store knows.
+#[test]
+fn invariant_07_obligations_that_come_back_are_fetched_though_others_never_do() {
+    let mut all = fan(1_500);
+    let head = all.pop().unwrap();
+    let trap = put_block(&ghosts(0..1_500), 2, "trap", "v");
+    let early = world([&head, &trap]);
+    let mut node = Node::new();
+    for bytes in [&trap, &head] {
+        node.hear(1, &[Cid::of(bytes)]);
+        node.round(&early, Missing::Fails);
+    }
+    for _ in 0..100 {
+        node.pull(&early);
+        node.fire(Timer::Fetch);
+    }
+    let late = world(all.iter().chain([&head, &trap]));
+    for _ in 0..2_000 {
+        node.pull(&late);
+        if node.merged().len() == 1_501 {
+            return;
+        }
+        node.fire(Timer::Fetch);
+    }
+    panic!("only {} of 1,501 merged: {:?}", node.merged().len(), node.replica.stats());
 }
 
 #[test]
@@ -378,4 +457,24 @@ fn invariant_07_an_unasked_block_is_an_announcement_and_its_answer() {
     node.answer(late, &chain[1]);
     node.settle(&world(&chain));
     check::is_fold(&node, &fold(&world(&chain)), "all came");
+}
+
+/// Two writers may make the same block. Ours may be the one that others wait for.
+#[test]
+fn invariant_07_a_put_that_makes_a_wanted_block_meets_the_obligation() {
+    let chain = blocks::chain(3, |n| (n.to_string(), "v".into()));
+    let mut node = Node::new();
+    node.receive(&chain[2]);
+    node.pull(&world(&chain[1..]));
+    assert_eq!(node.put("0", "v"), Cid::of(&chain[0]));
+    node.settle(&world(&chain));
+    check::is_fold(&node, &fold(&world(&chain)), "the root was made here");
+    // The same where its body was dropped for want of room and is fetched again.
+    let mut node = Node::with(Config { pending_bytes_max: 0, ..Config::default() });
+    node.receive(&chain[2]);
+    node.receive(&chain[1]);
+    assert_eq!(node.put("0", "v"), Cid::of(&chain[0]));
+    assert_eq!(node.put("1", "v"), Cid::of(&chain[1]));
+    node.settle(&world(&chain));
+    check::is_fold(&node, &fold(&world(&chain)), "root and middle were made here");
 }

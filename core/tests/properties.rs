@@ -5,6 +5,7 @@ mod support;
 
 use anabranch_core::{
     Batch, Bytes, Cid, Config, DagName, Input, Key, Peer, Timer,
+    store::Table,
     wire::{Block, Delta, Element, Tombstone},
 };
 use proptest::{collection::vec, prelude::*, test_runner::FileFailurePersistence};
@@ -46,20 +47,46 @@ fn spec(flaws: u32) -> impl Strategy<Value = Spec> {
     let flaw = prop_oneof![Just(Flawed::NoDelta), Just(Flawed::ForeignLink), Just(Flawed::NoDagPb)];
     let flaw = proptest::option::weighted(f64::from(flaws) / 100.0, flaw);
     let dag = prop_oneof![4 => Just(0u8), 1 => 1..3u8];
-    // Keys 0 to 3, values 0 (empty) to 3: collisions are what is to be tested, doubled keys among them.
-    let puts = vec((0..4u8, 0..4u8), 0..4);
+    // Few keys and values: collisions are what is to be tested, doubled keys among them.
+    let puts = vec((0..4u8, 0..7u8), 0..4);
     let tombstones = vec((0..4u8, 0..8usize), 0..3);
     (vec(back, 0..4), puts, tombstones, declared, dag, flaw).prop_map(
         |(links, puts, tombstones, declared, dag, flaw)| Spec { links, puts, tombstones, declared, dag, flaw },
     )
 }
 
+/// A block that mostly puts one key and removes others' versions of it, in a wide and shallow DAG.
+fn version() -> impl Strategy<Value = Spec> {
+    let links = prop_oneof![3 => vec(0..50usize, 0..1), 1 => vec(0..50usize, 0..3)];
+    let puts = vec((Just(0u8), 0..7u8), 0..3);
+    let tombstones = prop_oneof![3 => vec((Just(0u8), 0..30usize), 0..2), 1 => vec((Just(0u8), 0..30usize), 0..8)];
+    let declared = prop_oneof![4 => Just(Declared::Height), 1 => (0..4u64).prop_map(Declared::Exactly)];
+    (links, puts, tombstones, declared, 0..3u8).prop_map(|(links, puts, tombstones, declared, dag)| Spec {
+        links,
+        puts,
+        tombstones,
+        declared,
+        dag,
+        flaw: None,
+    })
+}
+
 fn key(key: u8) -> Key {
     Key::new(["a", "b", "b/c", "z"][usize::from(key)])
 }
 
+/// Short values, and long ones that differ only at their ends.
 fn value(value: u8) -> Bytes {
-    Bytes::from_static([&b""[..], b"a", b"aa", b"b"][usize::from(value)])
+    let long = |end: &str| Bytes::from(format!("{}{end}", "a".repeat(100)));
+    match value {
+        0 => Bytes::new(),
+        1 => "a".into(),
+        2 => "aa".into(),
+        3 => "b".into(),
+        4 => long(""),
+        5 => long("1"),
+        _ => long("2"),
+    }
 }
 
 fn dag(dag: u8) -> DagName {
@@ -211,8 +238,17 @@ fn config() -> ProptestConfig {
     ProptestConfig { cases: 256, failure_persistence, ..ProptestConfig::default() }
 }
 
+/// Room for so few bodies, fetches and rumours that every limit is met.
 fn small(bodies: u64) -> Config {
-    Config { pending_bytes_max: bodies * 60, step_bytes_max: 1, ..Config::default() }
+    Config {
+        pending_bytes_max: bodies * 60,
+        step_bytes_max: 1,
+        fetches_max: 1 + bodies as usize / 2,
+        fetches_per_peer_max: 1 + bodies as usize / 4,
+        rumours_per_peer_max: 1 + bodies as usize / 2,
+        fetch_timeout_ticks: 1,
+        ..Config::default()
+    }
 }
 
 proptest! {
@@ -232,6 +268,31 @@ proptest! {
         check::is_fold(&one, &fold, "the one");
         let other = live(&blocks, &plans[1], &[], small(bodies));
         check::is_fold(&other, &fold, "the other");
+    }
+
+    /// One key with so many versions that they do not fit its record, most of equal rank, many of them
+    /// removed, before they come and after.
+    #[test]
+    fn many_versions_of_one_key_in_any_order_give_the_fold(
+        specs in vec(version(), 1..50),
+        plan in acts(60),
+        order in vec(0..64usize, 0..60),
+    ) {
+        let blocks = build(&specs);
+        let mut node = Node::open(recording(Default::default()), Config::default(), anabranch_core::MergeAll);
+        for at in &order {
+            node.receive(&blocks[at % blocks.len()]);
+            check::is_fold_of_merged(&node);
+        }
+        let fold = fold(&world(&blocks));
+        let mut node = live(&blocks, &plan, &order, small(8));
+        check::is_fold(&node, &fold, "all came");
+        // A delete names all that live: nothing is left over in any table.
+        for (key, _) in fold.state {
+            node.commit(Batch::new().delete(key));
+        }
+        prop_assert_eq!(node.state().len(), 0);
+        prop_assert_eq!((node.rows(Table::Keys), node.rows(Table::Versions), node.rows(Table::Early)), (0, 0, 0));
     }
 
     /// A replica at any point shows the fold of what it has merged so far.
@@ -254,7 +315,7 @@ proptest! {
     #[test]
     fn a_merged_replicas_own_next_put_is_visible_and_wins(
         specs in vec(spec(10), 1..16),
-        put in (0..4u8, 0..4u8),
+        put in (0..4u8, 0..7u8),
         order in vec(0..64usize, 0..40),
     ) {
         let specs: Vec<Spec> = specs.into_iter().map(|spec| Spec { dag: 0, ..spec }).collect();
@@ -281,7 +342,7 @@ enum Do {
 }
 
 fn doings() -> impl Strategy<Value = Vec<Do>> {
-    let writes = vec((0..4u8, proptest::option::weighted(0.7, 0..4u8)), 1..4);
+    let writes = vec((0..4u8, proptest::option::weighted(0.7, 0..7u8)), 1..4);
     let act = prop_oneof![
         6 => (0..3usize, prop_oneof![4 => Just(0u8), 1 => 1..3u8], writes).prop_map(|(at, dag, writes)| Do::Write(at, dag, writes)),
         3 => (0..3usize, 0..3usize).prop_map(|(from, to)| Do::Deliver(from, to)),

@@ -8,7 +8,7 @@ fn main() {
         ("no fault", Clusters::faultless()),
         ("a message lost, a message delivered twice", Clusters::lossy()),
         ("a message lost, a crash", Clusters::crashing()),
-        ("a timer early, a crash", Clusters::hasty()),
+        ("two timers early", Clusters::hasty()),
     ] {
         println!("{what}:");
         let checker = clusters.checker().threads(2).spawn_dfs().report(&mut WriteReporter::new(&mut std::io::stdout()));

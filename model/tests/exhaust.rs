@@ -29,8 +29,8 @@ fn with_a_message_lost_and_a_crash() {
 }
 
 #[test]
-fn with_a_timer_that_runs_out_early_and_a_crash() {
-    insta::assert_snapshot!(worlds(Clusters::hasty()), @"243874");
+fn with_two_timers_that_run_out_early() {
+    insta::assert_snapshot!(worlds(Clusters::hasty()), @"111814");
 }
 
 #[test]
