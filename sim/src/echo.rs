@@ -36,9 +36,17 @@ pub struct EchoReport {
 }
 
 enum Event {
-    Arrive { from: Party, exchange: u64, turn: u64, payload: [u8; PAYLOAD_BYTES] },
+    Arrive {
+        from: Party,
+        exchange: u64,
+        turn: u64,
+        payload: [u8; PAYLOAD_BYTES],
+    },
     /// Nothing was heard of the exchange since this turn, perhaps.
-    Retry { exchange: u64, turn: u64 },
+    Retry {
+        exchange: u64,
+        turn: u64,
+    },
 }
 
 struct World {
@@ -55,8 +63,14 @@ struct World {
 pub fn run(seed: u64, events: u64) -> EchoReport {
     let report = EchoReport { events: 0, delivered: 0, lost: 0, trace: String::new() };
     let turns = vec![0; usize::try_from(EXCHANGES).unwrap_or(0)];
-    let mut world =
-        World { now: 0, queue: Queue::new(), fates: Fates::new(&Key::of_seed(seed)), trace: Trace::new(), turns, report };
+    let mut world = World {
+        now: 0,
+        queue: Queue::new(),
+        fates: Fates::new(&Key::of_seed(seed)),
+        trace: Trace::new(),
+        turns,
+        report,
+    };
     (0..EXCHANGES).for_each(|exchange| world.send(Party(0), exchange, 0, [exchange as u8; PAYLOAD_BYTES]));
     while world.report.events < events
         && let Some((at, event)) = world.queue.pop()

@@ -52,16 +52,38 @@ impl Observer for Nobody {}
 enum Event {
     Operation(u64),
     Arrive(Box<Message>),
-    Timer { replica: Party, life: u32, timer: Timer, cause: Cause, skewed_by: Option<u32> },
-    Continue { replica: Party, life: u32, cause: Cause },
-    Sync { replica: Party, life: u32 },
+    Timer {
+        replica: Party,
+        life: u32,
+        timer: Timer,
+        cause: Cause,
+        skewed_by: Option<u32>,
+    },
+    Continue {
+        replica: Party,
+        life: u32,
+        cause: Cause,
+    },
+    Sync {
+        replica: Party,
+        life: u32,
+    },
     /// Nobody could be asked.
-    Nobody { replica: Party, life: u32, cid: Cid, attempt: u32, cause: Cause },
+    Nobody {
+        replica: Party,
+        life: u32,
+        cid: Cid,
+        attempt: u32,
+        cause: Cause,
+    },
     /// The fault at this place of the plan begins.
     Fault(usize),
     /// It ends, or its victim restarts.
     FaultEnds(usize),
-    Hostile { peer: usize, round: u64 },
+    Hostile {
+        peer: usize,
+        round: u64,
+    },
     Sample,
     Look(u64),
     FaultsEnd,
@@ -71,9 +93,15 @@ enum Event {
 #[derive(Debug)]
 enum Failure {
     Broken(Violation),
-    Replica { replica: Party, error: anabranch_core::Error },
+    Replica {
+        replica: Party,
+        error: anabranch_core::Error,
+    },
     /// Replicas provoke each other without end: this one was stepped last.
-    Storm { replica: Party, cause: Cause },
+    Storm {
+        replica: Party,
+        cause: Cause,
+    },
 }
 
 impl From<Violation> for Failure {
