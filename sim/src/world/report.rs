@@ -5,7 +5,7 @@ use crate::{
     engine::{hex, nanoseconds},
     oracles::Observed,
     outcome::{Moment, MomentKind, Progress, RunReport, Sample, Verdict},
-    scenario::{ExpectedOutcome, Expectation, Party},
+    scenario::{Expectation, ExpectedOutcome, Party},
 };
 use anabranch_core::Replica;
 use sha2::{Digest, Sha256};
@@ -85,6 +85,13 @@ impl World<'_> {
             Err(Failure::Replica { replica, error }) => {
                 Verdict::ReplicaFailed { replica: self.name(replica).to_owned(), message: error.to_string(), at_ns }
             }
+            Err(Failure::Storm { replica, cause }) => Verdict::ReplicaFailed {
+                replica: self.name(replica).to_owned(),
+                message: format!(
+                    "messages provoke ever more messages: no second has so many events as this one; the cause is {cause:?}"
+                ),
+                at_ns,
+            },
             Ok(()) if self.converged_at.is_none() => Verdict::NotConverged {
                 last_progress_ns: self.last_progress,
                 budget_ns: nanoseconds(self.scenario.convergence_budget),
@@ -109,7 +116,8 @@ fn is_expected(expect: &Expectation, seed: u64, verdict: &Verdict, trace: &str) 
     let outcome = match verdict {
         Verdict::Passed => expect.outcome == ExpectedOutcome::Passed,
         Verdict::BrokenInvariant { oracle, .. } => {
-            expect.outcome == ExpectedOutcome::BrokenInvariant && expect.oracle.is_none_or(|expected| expected == *oracle)
+            expect.outcome == ExpectedOutcome::BrokenInvariant
+                && expect.oracle.is_none_or(|expected| expected == *oracle)
         }
         Verdict::NotConverged { .. } => expect.outcome == ExpectedOutcome::NotConverged,
         Verdict::InertFaults { .. } => expect.outcome == ExpectedOutcome::InertFaults,
