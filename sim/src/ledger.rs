@@ -100,7 +100,13 @@ impl Ledger {
         }
         let block = wire::Block::decode(&bytes);
         self.numbers.insert(cid, u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
-        self.blocks.push(Record { author, cid, bytes, links: block.links, dag: block.delta.ok().map(|delta| delta.dag) });
+        self.blocks.push(Record {
+            author,
+            cid,
+            bytes,
+            links: block.links,
+            dag: block.delta.ok().map(|delta| delta.dag),
+        });
     }
 
     /// The block as it was made; `None` when nobody made it.

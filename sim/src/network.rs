@@ -148,7 +148,13 @@ impl Network {
     }
 
     /// Takes a message: draws its fate, and says when it arrives, if it does.
-    pub(crate) fn send(&mut self, outgoing: Outgoing, tally: &mut Tally, trace: &mut Trace, observer: &mut dyn Observer) -> Arrivals {
+    pub(crate) fn send(
+        &mut self,
+        outgoing: Outgoing,
+        tally: &mut Tally,
+        trace: &mut Trace,
+        observer: &mut dyn Observer,
+    ) -> Arrivals {
         let Outgoing { at, from, to, cause, body, receiver_is_up } = outgoing;
         let kind = body.kind();
         let wire = self.wire(from, to);
@@ -192,7 +198,8 @@ impl Network {
             count.corrupted += 1;
             let flipped = flip(bytes, bit);
             // Not every bit of an announcement means something.
-            message.corrupted = kind == MessageKind::Block || wire::decode_announcement(bytes) != wire::decode_announcement(&flipped);
+            message.corrupted =
+                kind == MessageKind::Block || wire::decode_announcement(bytes) != wire::decode_announcement(&flipped);
             *bytes = flipped;
         }
         if fate.held_back.is_some() {
@@ -210,7 +217,8 @@ impl Network {
 
     /// A message comes to its receiver, who is up or not.
     pub(crate) fn arrives(&mut self, at: Time, message: &Message, is_up: bool, tally: &mut Tally, trace: &mut Trace) {
-        record(trace.entry(at, tag::ARRIVE), &message.key, &message.body).u8(u8::from(message.copy) | u8::from(is_up) << 1);
+        record(trace.entry(at, tag::ARRIVE), &message.key, &message.body)
+            .u8(u8::from(message.copy) | u8::from(is_up) << 1);
         let count = &mut self.counts[index(message.body.kind())];
         if !is_up {
             count.unreachable += 1;
@@ -233,7 +241,14 @@ impl Network {
         for (index, group) in partition.groups.iter().enumerate() {
             group.members.iter().for_each(|party| groups[party.index()] = Some(index));
         }
-        self.cuts.push(Cut { number, kind, groups, one_way: partition.one_way, mode: partition.mode, held: Vec::new() });
+        self.cuts.push(Cut {
+            number,
+            kind,
+            groups,
+            one_way: partition.one_way,
+            mode: partition.mode,
+            held: Vec::new(),
+        });
     }
 
     /// Whether the partition of this number holds.
@@ -285,7 +300,9 @@ fn record<'a>(entry: crate::engine::Entry<'a>, key: &MessageKey, body: &Body) ->
     let entry = entry.u16(key.from.0).u16(key.to.0).u8(key.kind).u64(key.cause.number()).u64(key.n.into());
     match body {
         Body::Broadcast(bytes) => entry.bytes(bytes),
-        Body::Request { cid, attempt } | Body::NotFound { cid, attempt } => entry.bytes(cid.digest()).u64((*attempt).into()),
+        Body::Request { cid, attempt } | Body::NotFound { cid, attempt } => {
+            entry.bytes(cid.digest()).u64((*attempt).into())
+        }
         Body::Block { cid, attempt, bytes } => entry.bytes(cid.digest()).u64((*attempt).into()).u64(bytes.len() as u64),
     }
 }

@@ -67,7 +67,9 @@ fn is_free(scenario: &Scenario, index: usize, from: Time, until: Time) -> bool {
         && scenario.faults.iter().all(|timed| {
             let at = nanoseconds(timed.at);
             match &timed.fault {
-                Fault::Crash(crash) if crash.replica.index() == index => at > until || at + nanoseconds(crash.down) < from,
+                Fault::Crash(crash) if crash.replica.index() == index => {
+                    at > until || at + nanoseconds(crash.down) < from
+                }
                 Fault::Leave { replica } if replica.index() == index => at > until,
                 _ => true,
             }
@@ -80,7 +82,8 @@ mod tests {
     use super::*;
 
     fn crashes(plan: &Plan) -> Vec<(Duration, Crash)> {
-        let crash = |timed: &TimedFault| if let Fault::Crash(crash) = timed.fault { Some((timed.at, crash)) } else { None };
+        let crash =
+            |timed: &TimedFault| if let Fault::Crash(crash) = timed.fault { Some((timed.at, crash)) } else { None };
         plan.faults.iter().filter_map(|(_, timed)| crash(timed)).collect()
     }
 
@@ -95,7 +98,10 @@ mod tests {
         for (index, (at, crash)) in crashes.iter().enumerate() {
             assert!(!(crash.replica == Party(2) && *at >= Duration::from_secs(100)), "r2 has left");
             let again = crashes[index + 1..].iter().find(|(_, other)| other.replica == crash.replica);
-            assert!(again.is_none_or(|(again, _)| *again >= *at + crash.down), "{crash:?} at {at:?}, again at {again:?}");
+            assert!(
+                again.is_none_or(|(again, _)| *again >= *at + crash.down),
+                "{crash:?} at {at:?}, again at {again:?}"
+            );
         }
         assert_eq!(plan, Plan::new(&scenario, 4));
         assert_ne!(plan, Plan::new(&scenario, 5));

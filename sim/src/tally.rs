@@ -21,8 +21,12 @@ impl Tally {
         let mut kinds = BTreeSet::new();
         for link in std::iter::once(&scenario.network).chain(scenario.links.iter().map(|special| &special.link)) {
             let Link { drop, duplicate, reorder, corrupt, .. } = *link;
-            let by_chance =
-                [(drop, FaultKind::Drop), (duplicate, FaultKind::Duplicate), (reorder, FaultKind::Reorder), (corrupt, FaultKind::Corrupt)];
+            let by_chance = [
+                (drop, FaultKind::Drop),
+                (duplicate, FaultKind::Duplicate),
+                (reorder, FaultKind::Reorder),
+                (corrupt, FaultKind::Corrupt),
+            ];
             kinds.extend(by_chance.into_iter().filter(|(probability, _)| *probability > 0.0).map(|(_, kind)| kind));
         }
         kinds.extend(plan.faults.iter().map(|(_, timed)| timed.fault.kind()));
@@ -30,7 +34,10 @@ impl Tally {
             kinds.insert(FaultKind::Crash);
         }
         kinds.extend(scenario.hostile.iter().flat_map(|peer| &peer.acts).map(|act| act.kind()));
-        Self { counts: kinds.into_iter().map(|kind| (kind, FaultCount::default())).collect(), effective: BTreeSet::new() }
+        Self {
+            counts: kinds.into_iter().map(|kind| (kind, FaultCount::default())).collect(),
+            effective: BTreeSet::new(),
+        }
     }
 
     /// A fault was asked for.

@@ -74,7 +74,8 @@ impl<'a> Operations<'a> {
     pub fn get(&self, index: u64) -> Operation {
         let workload = &self.scenario.workload;
         let mut draws = self.key.at(index, 0);
-        let start = |index: u64| (u128::from(self.duration) * u128::from(index) / u128::from(self.count().max(1))) as Time;
+        let start =
+            |index: u64| (u128::from(self.duration) * u128::from(index) / u128::from(self.count().max(1))) as Time;
         let at = start(index) + draws.below(start(index + 1) - start(index));
         let replica = workload.writers[draws.below(workload.writers.len() as u64) as usize];
         let dag = &workload.dags[draws.below(workload.dags.len() as u64) as usize];
@@ -201,9 +202,18 @@ mod tests {
             assert_eq!(operation.replica, Party(2));
             if let Action::Write(kind, batch) = operation.action {
                 *dags.entry(batch.dag.to_string()).or_default() += 1;
-                assert!(batch.writes.len() == 1 && kind != OperationKind::Batch || (2..=4).contains(&batch.writes.len()));
+                assert!(
+                    batch.writes.len() == 1 && kind != OperationKind::Batch || (2..=4).contains(&batch.writes.len())
+                );
                 for write in &batch.writes {
-                    assert!(String::from_utf8_lossy(write.key().as_bytes()).strip_prefix("/key/").unwrap().parse::<u32>().unwrap() < 7);
+                    assert!(
+                        String::from_utf8_lossy(write.key().as_bytes())
+                            .strip_prefix("/key/")
+                            .unwrap()
+                            .parse::<u32>()
+                            .unwrap()
+                            < 7
+                    );
                     assert!(!matches!(write, anabranch_core::Write::Put(_, value) if !(3..=5).contains(&value.len())));
                 }
             }

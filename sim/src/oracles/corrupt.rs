@@ -9,13 +9,22 @@ use anabranch_core::{Bytes, Cid};
 /// # Errors
 /// What is wrong with it.
 pub fn check(ledger: &Ledger, cid: &Cid, bytes: Option<&Bytes>) -> Finding {
-    let Some(made) = ledger.block(cid) else { return Err(format!("block {} is merged, and nobody made it", short(cid))) };
+    let Some(made) = ledger.block(cid) else {
+        return Err(format!("block {} is merged, and nobody made it", short(cid)));
+    };
     match bytes {
         None => Err(format!("block {} is merged, and its bytes are not there", short(cid))),
         Some(bytes) if *bytes == made.bytes => Ok(()),
         Some(bytes) => {
-            let at = bytes.iter().zip(&made.bytes).position(|(ours, made)| ours != made).unwrap_or(made.bytes.len().min(bytes.len()));
-            Err(format!("block {} is merged with other bytes than it was made with: the first differs at {at}", short(cid)))
+            let at = bytes
+                .iter()
+                .zip(&made.bytes)
+                .position(|(ours, made)| ours != made)
+                .unwrap_or(made.bytes.len().min(bytes.len()));
+            Err(format!(
+                "block {} is merged with other bytes than it was made with: the first differs at {at}",
+                short(cid)
+            ))
         }
     }
 }

@@ -22,7 +22,11 @@ pub fn check(observed: &Observed, folded: &Folded) -> Finding {
     });
     let heads = || {
         difference(&observed.heads, &folded.heads, |dag, replica, fold| {
-            format!("heads of DAG \"{dag}\" are {}, and the fold over its blocks gives {}", show_heads(replica), show_heads(fold))
+            format!(
+                "heads of DAG \"{dag}\" are {}, and the fold over its blocks gives {}",
+                show_heads(replica),
+                show_heads(fold)
+            )
         })
     };
     if let Some(difference) = state.or_else(heads) {

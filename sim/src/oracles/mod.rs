@@ -100,7 +100,13 @@ impl Panel {
     ///
     /// # Errors
     /// What it objects to.
-    pub fn ask(&mut self, oracle: Oracle, replica: Option<Party>, now: Time, check: impl FnOnce() -> Finding) -> Result<(), Violation> {
+    pub fn ask(
+        &mut self,
+        oracle: Oracle,
+        replica: Option<Party>,
+        now: Time,
+        check: impl FnOnce() -> Finding,
+    ) -> Result<(), Violation> {
         if self.is_suspended(oracle, replica, now) {
             return Ok(());
         }
@@ -111,7 +117,8 @@ impl Panel {
     fn is_suspended(&self, oracle: Oracle, replica: Option<Party>, now: Time) -> bool {
         self.suspensions.iter().any(|suspension| {
             suspension.oracle == oracle
-                && (suspension.replicas.is_empty() || replica.is_some_and(|replica| suspension.replicas.contains(&replica)))
+                && (suspension.replicas.is_empty()
+                    || replica.is_some_and(|replica| suspension.replicas.contains(&replica)))
                 && nanoseconds(suspension.from) <= now
                 && suspension.until.is_none_or(|until| now <= nanoseconds(until))
         })
@@ -139,7 +146,8 @@ mod tests {
             why: String::from("its disk is wiped"),
         };
         let mut panel = Panel::new(vec![suspension]);
-        let mut objects = |oracle, replica, now| panel.ask(oracle, Some(Party(replica)), now, || Err(String::from("wrong"))).is_err();
+        let mut objects =
+            |oracle, replica, now| panel.ask(oracle, Some(Party(replica)), now, || Err(String::from("wrong"))).is_err();
         assert!(!objects(Oracle::KnownBlocks, 1, 1_500_000_000));
         assert!(objects(Oracle::KnownBlocks, 0, 1_500_000_000), "another replica");
         assert!(objects(Oracle::KnownBlocks, 1, 500_000_000), "before");

@@ -43,7 +43,12 @@ impl World<'_> {
             }
             Fault::Skew(skew) => {
                 self.trace.entry(self.now, tag::CLOCK).u64(number.into());
-                let what = format!("{}'s clock goes {} times as fast, {:?} late", self.name(skew.replica), skew.speed, skew.late);
+                let what = format!(
+                    "{}'s clock goes {} times as fast, {:?} late",
+                    self.name(skew.replica),
+                    skew.speed,
+                    skew.late
+                );
                 self.note(self.now, MomentKind::Clock, what);
                 self.queue.push(nanoseconds(skew.until), Event::FaultEnds(index));
                 self.processes[skew.replica.index()].clock = Some((number, skew));

@@ -57,7 +57,9 @@ impl HostilePeer {
 
     /// Remembers an honest head, to build upon it.
     pub(super) fn hears(&mut self, payload: &Bytes) {
-        if let Some(head) = wire::decode_announcement(payload).and_then(|announcement| announcement.heads.last().copied()) {
+        if let Some(head) =
+            wire::decode_announcement(payload).and_then(|announcement| announcement.heads.last().copied())
+        {
             self.heard = Some(head);
         }
     }

@@ -42,7 +42,10 @@ impl World<'_> {
     pub(super) fn look(&mut self, number: u64) -> Outcome {
         let count = self.processes.len() as u64;
         let turn = (0..count).map(|step| ((number * count / LOOKS + step) % count) as usize);
-        let up = turn.filter_map(|index| u16::try_from(index).ok()).map(Party).find(|replica| self.processes[replica.index()].is_up());
+        let up = turn
+            .filter_map(|index| u16::try_from(index).ok())
+            .map(Party)
+            .find(|replica| self.processes[replica.index()].is_up());
         up.map_or(Ok(()), |replica| self.judge_replica(replica))
     }
 
@@ -52,7 +55,8 @@ impl World<'_> {
         if self.merged_since_fold * FOLD_WORTH >= self.ledger.extent(replica).0 {
             self.merged_since_fold = 0;
             let folded = oracles::fold::of(&self.ledger, replica);
-            self.panel.ask(Oracle::StateIsFold, Some(replica), self.now, || oracles::fold::check(&observed, &folded))?;
+            self.panel
+                .ask(Oracle::StateIsFold, Some(replica), self.now, || oracles::fold::check(&observed, &folded))?;
         }
         Ok(())
     }
@@ -86,12 +90,16 @@ impl World<'_> {
             let extent = self.ledger.extent(replica);
             if let Some((other, theirs, folded)) = seen.get(&extent) {
                 let (name, other) = (self.name(replica).to_owned(), self.name(*other).to_owned());
-                self.panel.ask(Oracle::Convergence, None, self.now, || convergence::check(&name, &observed, &other, theirs))?;
-                self.panel.ask(Oracle::StateIsFold, Some(replica), self.now, || oracles::fold::check(&observed, folded))?;
+                self.panel.ask(Oracle::Convergence, None, self.now, || {
+                    convergence::check(&name, &observed, &other, theirs)
+                })?;
+                self.panel
+                    .ask(Oracle::StateIsFold, Some(replica), self.now, || oracles::fold::check(&observed, folded))?;
                 continue;
             }
             let folded = oracles::fold::of(&self.ledger, replica);
-            self.panel.ask(Oracle::StateIsFold, Some(replica), self.now, || oracles::fold::check(&observed, &folded))?;
+            self.panel
+                .ask(Oracle::StateIsFold, Some(replica), self.now, || oracles::fold::check(&observed, &folded))?;
             seen.insert(extent, (replica, observed, folded));
         }
         Ok(())
@@ -108,7 +116,10 @@ impl World<'_> {
     /// Whether all replicas that are up have merged the same blocks.
     pub(super) fn agree(&mut self) -> bool {
         self.has_changed = false;
-        let mut extents = self.replicas().filter(|replica| self.processes[replica.index()].is_up()).map(|replica| self.ledger.extent(replica));
+        let mut extents = self
+            .replicas()
+            .filter(|replica| self.processes[replica.index()].is_up())
+            .map(|replica| self.ledger.extent(replica));
         let first = extents.next();
         extents.all(|extent| Some(extent) == first)
     }

@@ -50,16 +50,38 @@ impl Observer for Nobody {}
 enum Event {
     Operation(u64),
     Arrive(Box<Message>),
-    Timer { replica: Party, life: u32, timer: Timer, cause: Cause, skewed_by: Option<u32> },
-    Continue { replica: Party, life: u32, cause: Cause },
-    Sync { replica: Party, life: u32 },
+    Timer {
+        replica: Party,
+        life: u32,
+        timer: Timer,
+        cause: Cause,
+        skewed_by: Option<u32>,
+    },
+    Continue {
+        replica: Party,
+        life: u32,
+        cause: Cause,
+    },
+    Sync {
+        replica: Party,
+        life: u32,
+    },
     /// Nobody could be asked.
-    Nobody { replica: Party, life: u32, cid: Cid, attempt: u32, cause: Cause },
+    Nobody {
+        replica: Party,
+        life: u32,
+        cid: Cid,
+        attempt: u32,
+        cause: Cause,
+    },
     /// The fault at this place of the plan begins.
     Fault(usize),
     /// It ends, or its victim restarts.
     FaultEnds(usize),
-    Hostile { peer: usize, round: u64 },
+    Hostile {
+        peer: usize,
+        round: u64,
+    },
     Sample,
     Look(u64),
     FaultsEnd,

@@ -1,6 +1,11 @@
 //! A replica's process: the core while it runs, its disk while it does not, and what waits for the next sync.
 
-use crate::{disk::SimDisk, engine::{Cause, Time}, outcome::OperationKind, scenario::{Party, Skew}};
+use crate::{
+    disk::SimDisk,
+    engine::{Cause, Time},
+    outcome::OperationKind,
+    scenario::{Party, Skew},
+};
 use anabranch_core::{Cid, Effect, Replica};
 
 /// Where a replica is in its life.
@@ -10,9 +15,14 @@ pub(super) enum Status {
     Absent,
     Up,
     /// Down, by the fault of this number, until then.
-    Down { fault: u32, until: Time },
+    Down {
+        fault: u32,
+        until: Time,
+    },
     /// It has left, by the fault of this number.
-    Left { fault: u32 },
+    Left {
+        fault: u32,
+    },
 }
 
 /// What may leave the process only after the next sync.

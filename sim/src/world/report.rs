@@ -5,7 +5,7 @@ use crate::{
     engine::{hex, nanoseconds},
     oracles::Observed,
     outcome::{Moment, MomentKind, Progress, RunReport, Sample, Verdict},
-    scenario::{ExpectedOutcome, Expectation, Party},
+    scenario::{Expectation, ExpectedOutcome, Party},
 };
 use anabranch_core::Replica;
 use sha2::{Digest, Sha256};
@@ -109,7 +109,8 @@ fn is_expected(expect: &Expectation, seed: u64, verdict: &Verdict, trace: &str) 
     let outcome = match verdict {
         Verdict::Passed => expect.outcome == ExpectedOutcome::Passed,
         Verdict::BrokenInvariant { oracle, .. } => {
-            expect.outcome == ExpectedOutcome::BrokenInvariant && expect.oracle.is_none_or(|expected| expected == *oracle)
+            expect.outcome == ExpectedOutcome::BrokenInvariant
+                && expect.oracle.is_none_or(|expected| expected == *oracle)
         }
         Verdict::NotConverged { .. } => expect.outcome == ExpectedOutcome::NotConverged,
         Verdict::InertFaults { .. } => expect.outcome == ExpectedOutcome::InertFaults,
