@@ -53,6 +53,8 @@ pub struct Cluster {
     pub lost: u8,
     /// Messages that have been delivered and are under way still.
     pub duplicated: u8,
+    /// Timers that have run out while messages were under way.
+    pub early: u8,
     /// Replicas that have crashed.
     pub crashed: u8,
     /// What went wrong, if anything ever did: a failed step, a commit that ended twice or not at all.
@@ -69,7 +71,7 @@ impl Cluster {
     #[must_use]
     pub fn new(nodes: usize) -> Self {
         let mut cluster =
-            Self { nodes: Vec::new(), net: BTreeSet::new(), lost: 0, duplicated: 0, crashed: 0, fault: None };
+            Self { nodes: Vec::new(), net: BTreeSet::new(), lost: 0, duplicated: 0, early: 0, crashed: 0, fault: None };
         for at in 0..nodes {
             match open(MemoryStore::new()) {
                 Ok((replica, effects)) => {

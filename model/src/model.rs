@@ -48,16 +48,37 @@ pub struct Clusters {
     pub losses_max: u8,
     /// How many messages may be delivered twice.
     pub duplicates_max: u8,
+    /// How often a timer may run out while messages are under way: rounds that overtake messages,
+    /// fetches that time out and are answered after all. With nothing under way timers run out without end.
+    pub early_max: u8,
     /// How many crashes there may be.
     pub crashes_max: u8,
 }
 
 impl Clusters {
-    /// Two replicas and three operations on one key, one message lost, one delivered twice, one crash.
+    /// Two replicas and three operations on one key, and no fault: every order of what must happen.
     #[must_use]
-    pub fn small() -> Self {
+    pub fn faultless() -> Self {
         let scripts = vec![vec![Op::Put("k", "a"), Op::Delete("k")], vec![Op::Put("k", "b")]];
-        Self { scripts, losses_max: 1, duplicates_max: 1, crashes_max: 1 }
+        Self { scripts, losses_max: 0, duplicates_max: 0, early_max: 0, crashes_max: 0 }
+    }
+
+    /// The same, where one message may be lost and one delivered twice.
+    #[must_use]
+    pub fn lossy() -> Self {
+        Self { losses_max: 1, duplicates_max: 1, ..Self::faultless() }
+    }
+
+    /// The same, where one message may be lost and one replica may crash.
+    #[must_use]
+    pub fn crashing() -> Self {
+        Self { losses_max: 1, crashes_max: 1, ..Self::faultless() }
+    }
+
+    /// The same, where one timer may run out early and one replica may crash.
+    #[must_use]
+    pub fn hasty() -> Self {
+        Self { early_max: 1, crashes_max: 1, ..Self::faultless() }
     }
 
     fn all_written(&self, cluster: &Cluster) -> bool {
@@ -95,7 +116,9 @@ impl Model for Clusters {
             if node.written < self.scripts[at].len() {
                 actions.push(Action::Write(at));
             }
-            actions.extend(node.timers.iter().map(|timer| Action::Fire(at, *timer)));
+            if cluster.net.is_empty() || cluster.early < self.early_max {
+                actions.extend(node.timers.iter().map(|timer| Action::Fire(at, *timer)));
+            }
             if cluster.crashed < self.crashes_max {
                 actions.push(Action::Crash(at));
             }
@@ -127,7 +150,10 @@ impl Model for Clusters {
                 next.lost += 1;
                 next.net.remove(&message);
             }
-            Action::Fire(at, timer) => next.fire(at, timer),
+            Action::Fire(at, timer) => {
+                next.early += u8::from(!last.net.is_empty());
+                next.fire(at, timer);
+            }
             Action::Crash(at) => {
                 next.crashed += 1;
                 next.crash(at);
@@ -137,7 +163,7 @@ impl Model for Clusters {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        vec![
+        let mut properties = vec![
             Property::always("no step fails", |_, cluster: &Cluster| cluster.fault.is_none()),
             Property::always(
                 "a replica shows the fold of whole ancestries and its own writes",
@@ -147,15 +173,25 @@ impl Model for Clusters {
             Property::always("from every quiet world healing leads to one state", |model: &Self, cluster: &Cluster| {
                 !model.is_quiet(cluster) || converged(&cluster.healed())
             }),
-            Property::sometimes("replicas differ when all is quiet", |model: &Self, cluster: &Cluster| {
-                model.is_quiet(cluster) && !converged(cluster)
-            }),
             Property::sometimes("replicas agree when all is quiet", |model: &Self, cluster: &Cluster| {
                 model.is_quiet(cluster) && converged(cluster)
             }),
             Property::sometimes("a replica knows that it is behind", |_, cluster: &Cluster| {
                 cluster.nodes.iter().any(|node| node.replica.is_behind())
             }),
-        ]
+        ];
+        if self.losses_max == 0 && self.crashes_max == 0 {
+            properties.push(Property::always(
+                "where nothing is lost, quiet is agreement",
+                |model: &Self, cluster: &Cluster| !model.is_quiet(cluster) || converged(cluster),
+            ));
+        }
+        if self.losses_max > 0 {
+            properties
+                .push(Property::sometimes("replicas differ when all is quiet", |model: &Self, cluster: &Cluster| {
+                    model.is_quiet(cluster) && !converged(cluster)
+                }));
+        }
+        properties
     }
 }
