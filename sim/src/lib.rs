@@ -6,6 +6,7 @@
 pub mod car;
 pub mod dag;
 pub mod disk;
+pub mod echo;
 pub mod engine;
 pub mod fold;
 pub mod ledger;

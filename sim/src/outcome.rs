@@ -97,7 +97,7 @@ pub enum Verdict {
         /// Their kinds.
         kinds: Vec<FaultKind>,
     },
-    /// The core or its store failed where nothing was made to fail.
+    /// The core or its store failed where nothing was made to fail, or replicas provoke each other without end.
     ReplicaFailed {
         /// Which.
         replica: String,

@@ -135,6 +135,11 @@ impl Fates {
         (key, self.of(&key, link))
     }
 
+    /// As [`next`](Self::next) for a cause that sends one message of the kind over the link: nothing is counted.
+    pub fn once(&mut self, from: Party, to: Party, kind: u8, cause: Cause, link: &Link) -> Fate {
+        self.of(&MessageKey { from, to, kind, cause, n: 0 }, link)
+    }
+
     /// The fate of a message.
     pub fn of(&mut self, message: &MessageKey, link: &Link) -> Fate {
         let MessageKey { from, to, kind, cause, n } = *message;

@@ -27,6 +27,8 @@ use std::collections::BTreeMap;
 const CONTINUE_AFTER: Time = 1_000;
 /// After asking anyone when no one is there, the replica is told that the fetch failed.
 const NOBODY_AFTER: Time = 1_000_000;
+/// More events in one simulated second than this, and a thousand for each operation that is made in it, are no work but a storm.
+const EVENTS_A_SECOND_MAX: u64 = 300_000;
 /// Samples for the picture in the first phase, and in all.
 const SAMPLES: u64 = 60;
 const SAMPLES_MAX: usize = 240;
@@ -92,6 +94,8 @@ enum Event {
 enum Failure {
     Broken(Violation),
     Replica { replica: Party, error: anabranch_core::Error },
+    /// Replicas provoke each other without end: this one was stepped last.
+    Storm { replica: Party, cause: Cause },
 }
 
 impl From<Violation> for Failure {
@@ -133,6 +137,10 @@ pub(crate) struct World<'a> {
     /// Commits that are neither acknowledged nor refused.
     open: BTreeMap<u64, (Party, OperationKind)>,
     events: u64,
+    /// The simulated second, and how many events there were when it began.
+    second: (u64, u64),
+    /// Who was stepped last, and what for.
+    stepped: (Party, Cause),
     blocks_merged: u64,
     is_healing: bool,
     last_progress: Time,
@@ -181,6 +189,8 @@ impl<'a> World<'a> {
             counts: kinds.map(|kind| (kind, OperationCount::default())).into(),
             open: BTreeMap::new(),
             events: 0,
+            second: (0, 0),
+            stepped: (Party(0), Cause::Start),
             blocks_merged: 0,
             is_healing: false,
             last_progress: 0,
@@ -209,6 +219,7 @@ impl<'a> World<'a> {
             }
             self.now = at;
             self.events += 1;
+            self.count_second()?;
             self.handle(event)?;
             if self.is_healing && self.has_changed && self.agree() {
                 self.converged_at = Some(self.now);
@@ -218,6 +229,21 @@ impl<'a> World<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Time must pass: a run in which messages provoke ever more messages would never end.
+    #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // The rate is at most a million.
+    fn count_second(&mut self) -> Outcome {
+        let second = self.now / 1_000_000_000;
+        if second != self.second.0 {
+            self.second = (second, self.events);
+        }
+        let limit = EVENTS_A_SECOND_MAX + 1_000 * self.scenario.workload.rate as u64;
+        if self.events - self.second.1 < limit {
+            return Ok(());
+        }
+        let (replica, cause) = self.stepped;
+        Err(Failure::Storm { replica, cause })
     }
 
     /// Starts everyone, and puts the plan into the queue.

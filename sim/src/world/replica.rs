@@ -64,6 +64,7 @@ impl World<'_> {
     /// Steps a replica, and does what it asks for.
     pub(super) fn step(&mut self, replica: Party, input: Input, cause: Cause) -> Outcome {
         let mut effects = std::mem::take(&mut self.effects);
+        self.stepped = (replica, cause);
         let process = &mut self.processes[replica.index()];
         let Some(core) = &mut process.core else { return Ok(()) };
         let progress = core.step(input, &mut effects).map_err(|error| Failure::Replica { replica, error })?;

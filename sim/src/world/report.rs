@@ -85,6 +85,11 @@ impl World<'_> {
             Err(Failure::Replica { replica, error }) => {
                 Verdict::ReplicaFailed { replica: self.name(replica).to_owned(), message: error.to_string(), at_ns }
             }
+            Err(Failure::Storm { replica, cause }) => Verdict::ReplicaFailed {
+                replica: self.name(replica).to_owned(),
+                message: format!("messages provoke ever more messages: no second has so many events as this one; the cause is {cause:?}"),
+                at_ns,
+            },
             Ok(()) if self.converged_at.is_none() => Verdict::NotConverged {
                 last_progress_ns: self.last_progress,
                 budget_ns: nanoseconds(self.scenario.convergence_budget),
