@@ -270,7 +270,8 @@ fn the_worst_failure_is_the_exit_code() {
 fn without_arguments_the_quickstart_is_explained() {
     let answer = anabranch::<&str>([]);
     assert_eq!((answer.code, answer.err.as_str()), (Some(0), ""), "{}", answer.out);
-    for part in ["five", "lose messages", "What happened", "█", "✗", "▒", "✓", "quickstart, seed ", "passed", "Next"]
+    for part in
+        ["5 replicas", "Messages get lost", "What happened", "█", "✗", "▒", "✓", "quickstart, seed ", "passed", "Next"]
     {
         assert!(answer.out.to_lowercase().contains(&part.to_lowercase()), "no {part:?} in\n{}", answer.out);
     }
