@@ -83,6 +83,8 @@ pub enum Refusal {
         /// Its length in bytes.
         bytes: usize,
     },
+    /// The embedder's [`Validator`](crate::Validator) voids the block that the batch, or a part of it, would make.
+    ByValidator,
 }
 
 impl fmt::Display for Refusal {
@@ -104,6 +106,9 @@ impl fmt::Display for Refusal {
                 "writing {key} would make a block of {block_bytes} bytes, and peers carry at most {BLOCK_BYTES_WRITTEN_MAX}; \
                  cut the value into several keys"
             ),
+            Self::ByValidator => {
+                f.write_str("the validator of this network refuses the write: all replicas would count it as void")
+            }
             Self::DagNameTooLong { bytes } => {
                 write!(f, "DAG name of {bytes} bytes: at most {DAG_NAME_BYTES_MAX} are allowed; use a shorter name")
             }

@@ -322,6 +322,10 @@ fn rules_are_judged_by_the_block_alone() {
     assert!(matches!(Block::decode(&not_text).delta, Err(Flaw::NotDelta(_))), "a key that is no UTF-8");
     let unknown_field = fields(&[(0x0a, &[0x18, 3, 0x28, 1])]);
     assert_eq!(Block::decode(&unknown_field).delta.unwrap().priority, 3, "unknown fields are ignored");
+    // A priority as a string, and an element's value as a number: Go's protobuf passes over them.
+    let other_types = fields(&[(0x0a, &[0x1a, 1, b'x', 0x0a, 6, 0x0a, 2, b'/', b'k', 0x18, 7])]);
+    let delta = Block::decode(&other_types).delta.unwrap();
+    assert_eq!((delta.priority, delta.elements.len(), &delta.elements[0].value[..]), (0, 1, &b""[..]));
 }
 
 fn deltas() -> impl Strategy<Value = Delta> {

@@ -25,7 +25,7 @@ pub(crate) enum Node {
     Void {
         height: u64,
         /// The blocks below it, directly or through void ones, that were heads when it was merged:
-        /// what a good child of theirs DAG takes the headship from.
+        /// what a good child of their DAG takes the headship from.
         under: Vec<Cid>,
     },
     /// Its links are known, and some parent is not merged.

@@ -48,6 +48,9 @@ pub(crate) struct Fetcher {
     ticking: bool,
     /// Peers that announced or served something good of late: whom to ask for a block of which nothing else is known.
     suppliers: Peers,
+    /// Rotations in which no obligation came, saturating, and the ticks until the next rotation.
+    rotations: u8,
+    rest: u8,
     /// Where loading obligations from the store goes on.
     pub(crate) cursor: Option<Bytes>,
 }
@@ -91,6 +94,21 @@ impl Fetcher {
     pub(crate) fn supplied(&mut self, peer: Peer) {
         if self.suppliers.first() != Some(&peer) {
             remember(&mut self.suppliers, peer);
+        }
+    }
+
+    /// A peer served an obligation: pauses of those that only the store knows begin anew.
+    pub(crate) fn served(&mut self, peer: Peer) {
+        self.supplied(peer);
+        (self.rotations, self.rest) = (0, 0);
+    }
+
+    /// An obligation that only the store knew. Its pauses are as long as if it had been asked for all along.
+    pub(crate) fn reload(&mut self, cid: Cid, peers: &[Peer]) {
+        let known = self.holds(&cid);
+        self.obligation(cid, peers);
+        if let Some(task) = self.tasks.get_mut(&cid).filter(|_| !known) {
+            task.rounds = self.rotations;
         }
     }
 
@@ -166,6 +184,11 @@ impl Fetcher {
         }
     }
 
+    /// The peer that was asked last, if any one was.
+    pub(crate) fn asked(&self, cid: &Cid) -> Option<Peer> {
+        self.tasks.get(cid)?.asked()
+    }
+
     /// An attempt failed: the next peer is asked at once, or after a pause when all were.
     pub(crate) fn failed(&mut self, cid: Cid, attempt: u32, out: &mut Vec<Effect>) {
         let Some(task) = self.tasks.get_mut(&cid) else { return };
@@ -192,6 +215,10 @@ impl Fetcher {
         let parked = rumour && (rounds >= RUMOUR_ROUNDS || !silence);
         if parked || (!rumour && rounds == RUMOUR_ROUNDS) {
             out.push(Effect::Notify(Event::Parked { cid, obligation: !rumour }));
+        }
+        if parked && let Some(task) = self.tasks.get_mut(&cid) {
+            // It begins anew when it is announced again: how it came to this decides nothing.
+            task.rounds = 0;
         }
         self.set_state(cid, if parked { State::Parked } else { State::Pausing { left: 1 << rounds } });
     }
@@ -317,9 +344,15 @@ impl Fetcher {
         }
     }
 
-    /// Forgets obligations that nobody serves and that no peer is known for, so that others, which
-    /// only the store knows, get their turn.
+    /// Forgets obligations that nobody serves, so that others, which only the store knows, get their
+    /// turn. The longer nothing comes, the more rarely, as pauses grow.
     pub(crate) fn rotate(&mut self) {
+        if self.rest > 0 {
+            self.rest -= 1;
+            return;
+        }
+        self.rest = 1 << self.rotations;
+        self.rotations = (self.rotations + 1).min(PAUSE_DOUBLINGS_MAX);
         let stale = |task: &Task| {
             task.kind == Kind::Obligation && task.rounds > 0 && matches!(task.state, State::Pausing { .. })
         };

@@ -62,6 +62,11 @@ impl Task {
         Effect::Fetch { cid, from, attempt: self.attempt }
     }
 
+    /// The peer that was asked last in this round; none when nobody in particular was.
+    pub(crate) fn asked(&self) -> Option<Peer> {
+        self.peers.get(usize::from(self.next).checked_sub(1)?).copied()
+    }
+
     /// Whether a peer is left to ask in this round.
     pub(crate) fn has_next(&self) -> bool {
         usize::from(self.next) < self.peers.len()

@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use crate::{
-    Batch, Bytes, Cid, Effect, Error, Key, Refusal, Token, Validator, Write,
+    Batch, Bytes, Cid, Effect, Error, Key, Refusal, Token, Validator, Verdict, Write,
     dag::{
         heads::{self, Tip},
         node::Node,
@@ -99,11 +99,24 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 let key = part.delta.elements.first().map_or_else(|| Key::new("/"), |element| element.key.clone());
                 return Ok(Err(Refusal::WriteTooLarge { key, block_bytes: bytes.len() }));
             }
+            if !self.is_good(&links, &part.delta) {
+                return Ok(Err(Refusal::ByValidator));
+            }
             let cid = Cid::of(&bytes);
             tips = alloc::vec![Tip { cid, height, declared: part.delta.priority }];
             made.push(Made { cid, bytes, links, part });
         }
         Ok(Ok(made))
+    }
+
+    /// Whether the validator takes a block that we make: what others would void is not made.
+    fn is_good(&self, links: &[Cid], delta: &Delta) -> bool {
+        if !self.validator.judges() {
+            return true;
+        }
+        let mut links = links.to_vec();
+        links.sort_unstable();
+        self.validator.judge(&Block { links, delta: Ok(delta.clone()) }) == Verdict::Merge
     }
 
     /// Cuts a batch into deltas. Each key is written once: its last write counts, in its place.

@@ -51,7 +51,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     pub(super) fn receive(&mut self, from: Peer, cid: Cid, bytes: &Bytes, attempt: u32) -> Result<(), Error> {
         if Cid::of(bytes) != cid {
             self.out.push(Effect::Notify(Event::WrongBytes { from, cid }));
-            self.fetch.failed(cid, attempt, self.out);
+            if self.fetch.asked(&cid).is_none_or(|asked| asked == from) {
+                self.fetch.failed(cid, attempt, self.out);
+            }
             return Ok(());
         }
         match self.rows.node(&cid)? {
@@ -60,12 +62,12 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 return Ok(());
             }
             Some(Node::Pending { depth, .. }) => {
-                self.fetch.supplied(from);
+                self.fetch.served(from);
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
                 self.body_came_back(cid, bytes, depth)?;
             }
             Some(Node::Wanted { depth }) => {
-                self.fetch.supplied(from);
+                self.fetch.served(from);
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
                 let block = self.read(bytes);
                 self.admit(from, cid, bytes, block, depth)?;

@@ -118,7 +118,7 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         let wants = pending::wants(&self.rows, Want::Now, self.fetch.cursor.as_ref(), LOAD_MAX)?;
         self.fetch.cursor = wants.get(LOAD_MAX - 1).map(|(row, ..)| row.clone());
         for (_, cid, _) in wants {
-            self.fetch.obligation(cid, &peers);
+            self.fetch.reload(cid, &peers);
         }
         Ok(())
     }

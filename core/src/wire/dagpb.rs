@@ -92,7 +92,7 @@ fn bytes_field(rest: &mut Bytes) -> Result<u32, String> {
 }
 
 /// Reads a length and as many bytes.
-fn chunk(rest: &mut Bytes) -> Result<Bytes, String> {
+pub(super) fn chunk(rest: &mut Bytes) -> Result<Bytes, String> {
     let len = decode_varint(rest).map_err(said)?;
     match usize::try_from(len) {
         Ok(len) if len <= rest.len() => Ok(rest.split_to(len)),

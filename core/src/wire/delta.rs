@@ -8,10 +8,88 @@ use crate::{
 };
 use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
-use prost::{Message, encoding::encoded_len_varint};
+use prost::{
+    DecodeError, Message,
+    encoding::{DecodeContext, WireType, decode_key, decode_varint, encoded_len_varint, skip_field},
+};
 
-/// The protobuf message. Its strings are read as bytes, so that nothing is copied; that they are
-/// UTF-8, as proto3 demands, is checked here.
+/// Reads a delta: keys cleaned, ids understood, and elements left out whose key is over the limit
+/// or whose id names no block.
+///
+/// As Go's protobuf does it: of a field that may stand once the last counts, and a field that is
+/// not known, or known but of another wire type, is passed over. prost's derived messages refuse
+/// the latter, and would make void what Go peers merge; so the fields are walked here.
+pub(super) fn decode(mut rest: Bytes) -> Result<Delta, Flaw> {
+    let mut delta = Delta::default();
+    while !rest.is_empty() {
+        match decode_key(&mut rest).map_err(no_delta)? {
+            (1, WireType::LengthDelimited) => {
+                let element = Fields::decode(chunk(&mut rest)?)?;
+                if let Some(key) = key_within_limit(element.key) {
+                    delta.elements.push(Element { key, value: element.value });
+                }
+            }
+            (2, WireType::LengthDelimited) => {
+                let Fields { key, id, .. } = Fields::decode(chunk(&mut rest)?)?;
+                if let Some((key, target)) = key_within_limit(key).zip(Cid::from_block_id(&id)) {
+                    delta.tombstones.push(Tombstone { key, target });
+                }
+            }
+            (3, WireType::Varint) => delta.priority = decode_varint(&mut rest).map_err(no_delta)?,
+            (4, WireType::LengthDelimited) => {
+                let name = text(chunk(&mut rest)?)?;
+                delta.dag = DagName::new(String::from_utf8_lossy(&name));
+            }
+            (field, kind) => skip_field(kind, field, &mut rest, DecodeContext::default()).map_err(no_delta)?,
+        }
+    }
+    if delta.dag.as_str().len() > DAG_NAME_BYTES_MAX { Err(Flaw::DagNameTooLong) } else { Ok(delta) }
+}
+
+/// The fields of an element, as they stand.
+#[derive(Default)]
+struct Fields {
+    key: Bytes,
+    id: Bytes,
+    value: Bytes,
+}
+
+impl Fields {
+    fn decode(mut rest: Bytes) -> Result<Self, Flaw> {
+        let mut fields = Self::default();
+        while !rest.is_empty() {
+            match decode_key(&mut rest).map_err(no_delta)? {
+                (1, WireType::LengthDelimited) => fields.key = text(chunk(&mut rest)?)?,
+                (2, WireType::LengthDelimited) => fields.id = text(chunk(&mut rest)?)?,
+                (3, WireType::LengthDelimited) => fields.value = chunk(&mut rest)?,
+                (field, kind) => skip_field(kind, field, &mut rest, DecodeContext::default()).map_err(no_delta)?,
+            }
+        }
+        Ok(fields)
+    }
+}
+
+fn key_within_limit(raw: Bytes) -> Option<Key> {
+    Some(Key::from_bytes(raw)).filter(|key| key.as_bytes().len() <= KEY_BYTES_MAX)
+}
+
+/// What proto3 calls a string is UTF-8, or the message does not decode.
+fn text(bytes: Bytes) -> Result<Bytes, Flaw> {
+    match core::str::from_utf8(&bytes) {
+        Ok(_) => Ok(bytes),
+        Err(_) => Err(Flaw::NotDelta(String::from("a key, an id or the DAG name is no UTF-8"))),
+    }
+}
+
+fn chunk(rest: &mut Bytes) -> Result<Bytes, Flaw> {
+    super::dagpb::chunk(rest).map_err(Flaw::NotDelta)
+}
+
+fn no_delta(error: DecodeError) -> Flaw {
+    Flaw::NotDelta(format!("{error}"))
+}
+
+/// The protobuf message, to be written.
 #[derive(Clone, PartialEq, Message)]
 struct DeltaMessage {
     #[prost(message, repeated, tag = "1")]
@@ -32,35 +110,6 @@ struct ElementMessage {
     id: Bytes,
     #[prost(bytes = "bytes", tag = "3")]
     value: Bytes,
-}
-
-/// Reads a delta: keys cleaned, ids understood, and elements left out whose key is over the limit
-/// or whose id names no block.
-pub(super) fn decode(data: Bytes) -> Result<Delta, Flaw> {
-    let message = DeltaMessage::decode(data).map_err(|error| Flaw::NotDelta(format!("{error}")))?;
-    let text = |bytes: &Bytes| core::str::from_utf8(bytes).is_ok();
-    let all_text = |elements: &[ElementMessage]| elements.iter().all(|element| text(&element.key) && text(&element.id));
-    let (true, true) = (all_text(&message.elements), all_text(&message.tombstones)) else {
-        return Err(Flaw::NotDelta(String::from("a key or an id is no UTF-8")));
-    };
-    let Ok(name) = core::str::from_utf8(&message.dag_name) else {
-        return Err(Flaw::NotDelta(String::from("the DAG name is no UTF-8")));
-    };
-    if name.len() > DAG_NAME_BYTES_MAX {
-        return Err(Flaw::DagNameTooLong);
-    }
-    let dag = DagName::new(name);
-    let key = |raw: Bytes| Some(Key::from_bytes(raw)).filter(|key| key.as_bytes().len() <= KEY_BYTES_MAX);
-    let elements = message.elements.into_iter();
-    let tombstones = message.tombstones.into_iter();
-    Ok(Delta {
-        elements: elements.filter_map(|e| Some(Element { key: key(e.key)?, value: e.value })).collect(),
-        tombstones: tombstones
-            .filter_map(|e| Some(Tombstone { key: key(e.key)?, target: Cid::from_block_id(&e.id)? }))
-            .collect(),
-        priority: message.priority,
-        dag,
-    })
 }
 
 /// Writes a delta: fields ascend, empty and zero ones are left out, as proto3 has it.
