@@ -33,9 +33,9 @@ pub(super) fn quickstart(finished: &Finished<'_>, out: &mut Out) -> Result<(), S
 fn introduction(report: &RunReport) -> String {
     let operations: u64 = report.operations.values().map(|n| n.requested).sum();
     format!(
-        "Anabranch: {} replicas of one key-value store, in a simulated network.\n\
-         Each takes writes of its own and tells the others. Messages get lost, the network parts, replicas crash;\n\
-         then the faults end, and all must hold the same. {} in {}, all from seed {}.\n",
+        "{} replicas of one key-value store, in a simulated network. Each takes writes of its own and tells the\n\
+         others. Messages get lost, the network parts, replicas crash; then the faults end, and all must hold the\n\
+         same. {} and {} of simulated time, all drawn from seed {}.\n",
         report.replicas.len(),
         count(operations, "operation"),
         simulated(report.simulated_ns),
@@ -51,7 +51,7 @@ fn conclusion(report: &RunReport) -> String {
     format!(
         "{} were lost and {} took something with them, and yet{after}\n\
          all {} replicas hold the same {} from the same {}: sha2-256 {}…\n\
-         No acknowledged write was lost. {} of this took {}, and the same seed does it again, event by event.",
+         No acknowledged write was lost. {} of simulated time took {}; the same seed does it again, event by event.",
         count(lost, "message"),
         if crashes == 1 { String::from("1 crash") } else { format!("{crashes} crashes") },
         report.replicas.len(),

@@ -17,6 +17,8 @@ use std::{
 
 /// How much of a trace hash a line shows. One run alone, and JSON, show all of it.
 const TRACE_SHOWN: usize = 16;
+/// Where lists are broken, in columns.
+const LIST_WIDTH: usize = 100;
 
 /// Prints runs one after another, and at the end what they were together.
 pub(super) struct Summary {
@@ -144,19 +146,14 @@ pub(super) fn block(scenario: &Scenario, report: &RunReport, out: &mut Out) -> R
     if let Some(after) = report.converged_after_ns {
         out.line(format_args!("  converged   {} after the faults ended", simulated(after)))?;
     }
-    if !report.faults.is_empty() {
-        out.line(format_args!("  faults      {}  (effective/requested)", faults(&report.faults)))?;
-    }
+    list("faults", report.faults.iter().map(|(kind, n)| fault(*kind, n)), "(effective/requested)", out)?;
     suspended(scenario, &report.suspended, "  suspended   ", out)?;
-    let operations: Vec<_> = report
-        .operations
-        .iter()
-        .map(|(kind, n)| format!("{kind} {}/{}", number(n.done), number(n.requested)))
-        .collect();
-    out.line(format_args!("  operations  {}  (done/requested)", operations.join("  ")))?;
-    let messages: Vec<_> =
-        report.messages.iter().map(|(kind, n)| format!("{kind} {}/{}", number(n.delivered), number(n.sent))).collect();
-    out.line(format_args!("  messages    {}  (delivered/sent)", messages.join("  ")))?;
+    let operations = report.operations.iter().filter(|(_, n)| n.requested > 0);
+    let operations = operations.map(|(kind, n)| format!("{kind} {}/{}", number(n.done), number(n.requested)));
+    list("operations", operations, "(done/requested)", out)?;
+    let messages = report.messages.iter().filter(|(_, n)| n.sent > 0);
+    let messages = messages.map(|(kind, n)| format!("{kind} {}/{}", number(n.delivered), number(n.sent)));
+    list("messages", messages, "(delivered, second copies included/sent)", out)?;
     out.line(format_args!(
         "  result      {} ({} void, {} misdeclared), {}, {}",
         count(report.blocks, "block"),
@@ -165,14 +162,37 @@ pub(super) fn block(scenario: &Scenario, report: &RunReport, out: &mut Out) -> R
         count(report.heads, "head"),
         count(report.keys, "key"),
     ))?;
-    let checks: Vec<_> = report.checks.iter().map(|(oracle, n)| format!("{oracle} {}", number(*n))).collect();
-    out.line(format_args!("  checks      {}", checks.join("  ")))?;
+    list("checks", report.checks.iter().map(|(oracle, n)| format!("{oracle} {}", number(*n))), "(times asked)", out)?;
     out.line(format_args!("  trace       {}", report.trace))
 }
 
+fn fault(kind: FaultKind, count: &FaultCount) -> String {
+    format!("{kind} {}/{}", number(count.effective), number(count.requested))
+}
+
 fn faults(faults: &BTreeMap<FaultKind, FaultCount>) -> String {
-    let one = |(kind, n): (&FaultKind, &FaultCount)| format!("{kind} {}/{}", number(n.effective), number(n.requested));
-    faults.iter().map(one).collect::<Vec<_>>().join("  ")
+    faults.iter().map(|(kind, n)| fault(*kind, n)).collect::<Vec<_>>().join("  ")
+}
+
+/// A label and what belongs to it, in lines of a bearable width. Nothing where there is nothing.
+fn list(label: &str, items: impl Iterator<Item = String>, unit: &str, out: &mut Out) -> Result<(), Stop> {
+    let mut items: Vec<String> = items.collect();
+    if items.is_empty() {
+        return Ok(());
+    }
+    items.push(String::from(unit));
+    let mut line = format!("  {label:<12}");
+    let mut is_fresh = true;
+    for item in items {
+        if !is_fresh && line.chars().count() + item.chars().count() > LIST_WIDTH {
+            out.line(line.trim_end())?;
+            line = " ".repeat(14);
+        }
+        line.push_str(&item);
+        line.push_str("  ");
+        is_fresh = false;
+    }
+    out.line(line.trim_end())
 }
 
 /// The oracles that were not asked, each in a line.

@@ -158,7 +158,11 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
                 let on_stdout = !matches!(sink, json::Sink::Stdout);
                 sink.write(&finished, out)?;
                 let people = if on_stdout { &mut *out } else { &mut *err };
-                if explained { explain::quickstart(&finished, people)? } else { summary.run(&finished, people)? }
+                if explained {
+                    explain::quickstart(&finished, people)?
+                } else {
+                    summary.run(&finished, people)?
+                }
                 // Whoever reads along sees each run when it is done.
                 out.flush()
             })

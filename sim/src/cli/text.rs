@@ -41,7 +41,7 @@ pub(super) fn simulated(ns: u64) -> String {
 pub(super) fn speed(simulated_ns: u64, wall: Duration) -> Option<String> {
     // One microsecond is the least that a wall clock tells here.
     let wall_us = u64::try_from(wall.as_micros()).ok().filter(|us| *us > 0)?;
-    Some(format!("{} times faster than time", number(simulated_ns / 1_000 / wall_us)))
+    Some(format!("{} times as fast as real time", number(simulated_ns / 1_000 / wall_us)))
 }
 
 /// A path as a shell takes it.
