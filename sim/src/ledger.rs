@@ -74,6 +74,10 @@ impl Known {
     }
 }
 
+fn indexed(cid: &Cid) -> (u64, Cid) {
+    (cid.digest().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)), *cid)
+}
+
 fn mark(cid: &Cid) -> u128 {
     cid.digest().first_chunk().map_or(0, |bytes| u128::from_le_bytes(*bytes))
 }
@@ -82,7 +86,8 @@ fn mark(cid: &Cid) -> u128 {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     blocks: Vec<Record>,
-    numbers: BTreeMap<Cid, u32>,
+    /// By the first bytes as a number before the rest: one word tells most apart, and this map is asked all the time.
+    numbers: BTreeMap<(u64, Cid), u32>,
     known: Vec<Known>,
 }
 
@@ -95,11 +100,11 @@ impl Ledger {
 
     /// A block was made.
     pub fn author(&mut self, author: Party, cid: Cid, bytes: Bytes) {
-        if self.numbers.contains_key(&cid) {
+        if self.numbers.contains_key(&indexed(&cid)) {
             return;
         }
         let block = wire::Block::decode(&bytes);
-        self.numbers.insert(cid, u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
+        self.numbers.insert(indexed(&cid), u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
         self.blocks.push(Record {
             author,
             cid,
@@ -112,12 +117,12 @@ impl Ledger {
     /// The block as it was made; `None` when nobody made it.
     #[must_use]
     pub fn block(&self, cid: &Cid) -> Option<&Record> {
-        self.numbers.get(cid).map(|number| &self.blocks[*number as usize])
+        self.numbers.get(&indexed(cid)).map(|number| &self.blocks[*number as usize])
     }
 
     /// A replica has merged a block. Says whether that was new; a block that nobody made is left out.
     pub fn merged(&mut self, replica: Party, cid: &Cid) -> bool {
-        let Some(number) = self.numbers.get(cid) else { return false };
+        let Some(number) = self.numbers.get(&indexed(cid)) else { return false };
         let known = &mut self.known[replica.index()];
         known.fresh.push(*number);
         known.add(*number, cid)
@@ -154,13 +159,13 @@ impl Ledger {
     /// Whether a replica has merged a block.
     #[must_use]
     pub fn has_merged(&self, replica: Party, cid: &Cid) -> bool {
-        self.numbers.get(cid).is_some_and(|number| self.known[replica.index()].merged.contains(*number))
+        self.numbers.get(&indexed(cid)).is_some_and(|number| self.known[replica.index()].merged.contains(*number))
     }
 
     /// Whether a replica has merged a block since its last sync: a crash may take it back.
     #[must_use]
     pub fn is_fresh(&self, replica: Party, cid: &Cid) -> bool {
-        self.numbers.get(cid).is_some_and(|number| self.known[replica.index()].fresh.contains(number))
+        self.numbers.get(&indexed(cid)).is_some_and(|number| self.known[replica.index()].fresh.contains(number))
     }
 
     /// All that a replica has merged.

@@ -47,7 +47,7 @@ fn churn(scenario: &Scenario, key: &Key) -> Vec<TimedFault> {
         let mut draws = key.at(number, 0);
         let at = number * interval + draws.below(interval);
         let down = draws.between(nanoseconds(churn.down.0), nanoseconds(churn.down.1));
-        let first = if churn.rolling { number } else { draws.next() };
+        let first = if churn.rolling { number } else { draws.bits() };
         let count = scenario.replicas.len() as u64;
         let candidates = (0..count).map(|step| ((first % count + step) % count) as usize);
         let free = |index: &usize| busy_until[*index] <= at && is_free(scenario, *index, at, at + down);

@@ -158,7 +158,7 @@ impl Ranks {
         if self.shares.is_empty() {
             return draws.below(self.count);
         }
-        let draw = draws.next();
+        let draw = draws.bits();
         (self.shares.partition_point(|share| *share < draw) as u64).min(self.count - 1)
     }
 }

@@ -144,6 +144,7 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
     let mut summary = report::Summary::new(&plan.names(), plan.total);
     let mut code = Code::Passed;
     pool::keep_panics();
+    #[allow(clippy::disallowed_methods)] // How long all of it takes, for the reader; nothing depends on it.
     let begun = Instant::now();
     pool::in_order(
         plan.total,

@@ -94,14 +94,14 @@ impl Fate {
             let (least, most) = (nanoseconds(range.0), nanoseconds(range.1));
             least + ((u128::from(draw) * u128::from(most - least + 1)) >> 64) as u64
         };
-        let latency = between(draws.next(), link.latency);
+        let latency = between(draws.bits(), link.latency);
         let drop = draws.chance(link.drop);
         let copy = draws.chance(link.duplicate);
-        let copy_latency = between(draws.next(), link.latency);
+        let copy_latency = between(draws.bits(), link.latency);
         let overtaken = draws.chance(link.reorder);
-        let held_back = between(draws.next(), link.reorder_delay);
+        let held_back = between(draws.bits(), link.reorder_delay);
         let corrupt = draws.chance(link.corrupt);
-        let bit = draws.next();
+        let bit = draws.bits();
         Self {
             latency,
             drop,

@@ -49,13 +49,13 @@ pub struct Draws(ChaCha8Rng);
 
 impl Draws {
     /// 64 random bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0.next_u64()
     }
 
     /// A number below `end`; 0 when `end` is 0. The bias is below `end` / 2^64.
     pub fn below(&mut self, end: u64) -> u64 {
-        ((u128::from(self.next()) * u128::from(end)) >> 64) as u64
+        ((u128::from(self.bits()) * u128::from(end)) >> 64) as u64
     }
 
     /// A number from `least` to `most`, both included.
@@ -67,7 +67,7 @@ impl Draws {
     #[allow(clippy::cast_precision_loss)] // 53 bits fit.
     pub fn chance(&mut self, probability: f64) -> bool {
         const SCALE: f64 = 1.0 / (1_u64 << 53) as f64;
-        ((self.next() >> 11) as f64 * SCALE) < probability
+        ((self.bits() >> 11) as f64 * SCALE) < probability
     }
 
     /// Random bytes.
@@ -84,9 +84,9 @@ mod tests {
     fn a_place_gives_the_same_draws_whatever_was_drawn_before() {
         let key = Key::of_seed(7).fork("messages");
         let mut here = key.at(3, 9);
-        let first: Vec<u64> = (0..32).map(|_| here.next()).collect();
+        let first: Vec<u64> = (0..32).map(|_| here.bits()).collect();
         let mut again = key.at(3, 9);
-        assert_eq!(first, (0..32).map(|_| again.next()).collect::<Vec<_>>());
+        assert_eq!(first, (0..32).map(|_| again.bits()).collect::<Vec<_>>());
         let others = [
             key.at(3, 8),
             key.at(4, 9),
@@ -94,7 +94,7 @@ mod tests {
             Key::of_seed(7).fork("timers").at(3, 9),
         ];
         for mut other in others {
-            assert!((0..32).map(|_| other.next()).all(|draw| !first.contains(&draw)));
+            assert!((0..32).map(|_| other.bits()).all(|draw| !first.contains(&draw)));
         }
     }
 

@@ -2,8 +2,9 @@
 
 use super::{
     Disk, Expectation, Link, LinkOverride, Mix, Party, Replica, Scenario, ScenarioError, Workload,
+    check_faults::{churn, faults, hostile},
     error::nearest,
-    faults::{Churn, Crash, Fault, Group, Hostile, Partition, Skew, Suspension, TimedFault},
+    faults::Suspension,
     raw,
     values::{CountOrNames, Probability, Range as Span, TIME_MAX, Time},
 };
@@ -60,18 +61,18 @@ const DEFAULT_LINK: Link = Link {
 const DEFAULT_SYNC_DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
 /// Where errors are.
-struct At<'a> {
+pub(super) struct At<'a> {
     file: &'a str,
     text: &'a str,
 }
 
 impl At<'_> {
-    fn error(&self, span: Range<usize>, what: impl Into<String>) -> ScenarioError {
+    pub(super) fn error(&self, span: Range<usize>, what: impl Into<String>) -> ScenarioError {
         ScenarioError::new(self.file, self.text, span, what)
     }
 
     /// A value within limits, both included.
-    fn within<T: PartialOrd + Copy + std::fmt::Display>(
+    pub(super) fn within<T: PartialOrd + Copy + std::fmt::Display>(
         &self,
         name: &str,
         value: &Spanned<T>,
@@ -85,7 +86,7 @@ impl At<'_> {
         Err(self.error(value.span(), format!("`{name}` is {inner}, expected {least} to {most}")))
     }
 
-    fn positive(&self, name: &str, time: &Spanned<Time>) -> Result<Duration, ScenarioError> {
+    pub(super) fn positive(&self, name: &str, time: &Spanned<Time>) -> Result<Duration, ScenarioError> {
         match time.get_ref().0 {
             Duration::ZERO => {
                 Err(self.error(time.span(), format!("`{name}` is 0, expected a longer time, such as \"1s\"")))
@@ -96,7 +97,7 @@ impl At<'_> {
 }
 
 /// The names of replicas and hostile peers.
-struct Names<'a> {
+pub(super) struct Names<'a> {
     at: &'a At<'a>,
     numbers: BTreeMap<String, Party>,
     replicas: usize,
@@ -119,7 +120,7 @@ impl<'a> Names<'a> {
     }
 
     /// A replica or a hostile peer.
-    fn party(&self, name: &raw::Name) -> Result<Party, ScenarioError> {
+    pub(super) fn party(&self, name: &raw::Name) -> Result<Party, ScenarioError> {
         let text = name.get_ref();
         self.numbers.get(text).copied().ok_or_else(|| {
             let hint = match nearest(text, self.numbers.keys().map(String::as_str)) {
@@ -130,7 +131,7 @@ impl<'a> Names<'a> {
         })
     }
 
-    fn replica(&self, name: &raw::Name) -> Result<Party, ScenarioError> {
+    pub(super) fn replica(&self, name: &raw::Name) -> Result<Party, ScenarioError> {
         let party = self.party(name)?;
         if party.index() < self.replicas {
             return Ok(party);
@@ -138,7 +139,7 @@ impl<'a> Names<'a> {
         Err(self.at.error(name.span(), format!("`{}` is a hostile peer, expected a replica", name.get_ref())))
     }
 
-    fn parties(&self, names: &[raw::Name]) -> Result<Vec<Party>, ScenarioError> {
+    pub(super) fn parties(&self, names: &[raw::Name]) -> Result<Vec<Party>, ScenarioError> {
         names.iter().map(|name| self.party(name)).collect()
     }
 
@@ -151,13 +152,13 @@ impl<'a> Names<'a> {
 }
 
 /// The end of the first phase, which faults must not pass.
-struct End<'a> {
-    at: &'a At<'a>,
-    duration: Duration,
+pub(super) struct End<'a> {
+    pub(super) at: &'a At<'a>,
+    pub(super) duration: Duration,
 }
 
 impl End<'_> {
-    fn begins(&self, time: &Spanned<Time>) -> Result<Duration, ScenarioError> {
+    pub(super) fn begins(&self, time: &Spanned<Time>) -> Result<Duration, ScenarioError> {
         let begins = time.get_ref().0;
         if begins < self.duration {
             return Ok(begins);
@@ -170,7 +171,7 @@ impl End<'_> {
     }
 
     /// When something that began ends: at the end of the phase unless the file says otherwise.
-    fn ends(&self, begins: Duration, until: Option<&Spanned<Time>>) -> Result<Duration, ScenarioError> {
+    pub(super) fn ends(&self, begins: Duration, until: Option<&Spanned<Time>>) -> Result<Duration, ScenarioError> {
         let Some(until) = until else { return Ok(self.duration) };
         let ends = until.get_ref().0;
         if ends > self.duration {
@@ -394,122 +395,6 @@ fn core(at: &At<'_>, raw: &raw::Core) -> Result<anabranch_core::Config, Scenario
         config.step_bytes_max = at.within("step_bytes_max", bytes, 1, 1 << 40)?;
     }
     Ok(config)
-}
-
-fn faults(end: &End<'_>, raw: &raw::Scenario, names: &Names<'_>) -> Result<Vec<TimedFault>, ScenarioError> {
-    let mut faults = Vec::new();
-    for partition in &raw.partition {
-        faults.push(self::partition(end, partition, names)?);
-    }
-    for raw::Crash { at, replica, down, wipe_disk } in &raw.crash {
-        let crash =
-            Crash { replica: names.replica(replica)?, down: end.at.positive("down", down)?, wipe_disk: *wipe_disk };
-        faults.push(TimedFault { at: end.begins(at)?, fault: Fault::Crash(crash) });
-    }
-    for raw::Join { at, replica } in &raw.join {
-        faults.push(TimedFault { at: end.begins(at)?, fault: Fault::Join { replica: names.replica(replica)? } });
-    }
-    for raw::Leave { at, replica } in &raw.leave {
-        faults.push(TimedFault { at: end.begins(at)?, fault: Fault::Leave { replica: names.replica(replica)? } });
-    }
-    for skew in &raw.skew {
-        let begins = end.begins(&skew.at)?;
-        let speed = skew.speed.as_ref().map_or(Ok(1.0), |speed| end.at.within("speed", speed, 0.01, 100.0))?;
-        let late = skew.late.map_or(Duration::ZERO, |late| late.0);
-        let fault =
-            Skew { replica: names.replica(&skew.replica)?, speed, late, until: end.ends(begins, skew.until.as_ref())? };
-        faults.push(TimedFault { at: begins, fault: Fault::Skew(fault) });
-    }
-    faults.sort_by_key(|fault| fault.at);
-    presence(end.at, raw, names, &faults)?;
-    Ok(faults)
-}
-
-fn partition(end: &End<'_>, raw: &raw::Partition, names: &Names<'_>) -> Result<TimedFault, ScenarioError> {
-    let begins = end.begins(&raw.at)?;
-    let groups = raw.groups.get_ref();
-    if groups.len() < 2 {
-        let what =
-            format!("{} group, expected at least two: groups = {{ west = [\"r0\"], east = [\"r1\"] }}", groups.len());
-        return Err(end.at.error(raw.groups.span(), what));
-    }
-    let mut seen = BTreeMap::new();
-    for (group, members) in groups {
-        for name in members {
-            if let Some(other) = seen.insert(names.party(name)?, group) {
-                let what = format!("`{}` is in `{other}` already, expected each in one group at most", name.get_ref());
-                return Err(end.at.error(name.span(), what));
-            }
-        }
-    }
-    let index = |name: &raw::Name| {
-        groups.keys().position(|group| group == name.get_ref()).ok_or_else(|| {
-            let known: Vec<_> = groups.keys().map(|group| format!("`{group}`")).collect();
-            end.at.error(name.span(), format!("no group `{}`, expected one of {}", name.get_ref(), known.join(", ")))
-        })
-    };
-    let one_way = raw.one_way.as_ref().map(|way| Ok((index(&way.from)?, index(&way.to)?))).transpose()?;
-    let groups =
-        groups.iter().map(|(name, members)| Ok(Group { name: name.clone(), members: names.parties(members)? }));
-    let groups = groups.collect::<Result<_, ScenarioError>>()?;
-    let until = end.ends(begins, raw.until.as_ref())?;
-    Ok(TimedFault { at: begins, fault: Fault::Partition(Partition { groups, one_way, mode: raw.mode, until }) })
-}
-
-/// Whoever crashes or leaves must be there.
-fn presence(at: &At<'_>, raw: &raw::Scenario, names: &Names<'_>, faults: &[TimedFault]) -> Result<(), ScenarioError> {
-    let mut down_until: BTreeMap<Party, (Duration, &str)> = BTreeMap::new();
-    for TimedFault { at: time, fault } in faults {
-        let (replica, until, why) = match fault {
-            Fault::Crash(Crash { replica, down, .. }) => (*replica, *time + *down, "is still down"),
-            Fault::Leave { replica } => (*replica, TIME_MAX, "has left"),
-            Fault::Partition(_) | Fault::Skew(_) | Fault::Join { .. } => continue,
-        };
-        let of = |name: &raw::Name| names.party(name).ok() == Some(replica);
-        let span = (raw.crash.iter().map(|crash| (&crash.at, &crash.replica)))
-            .chain(raw.leave.iter().map(|leave| (&leave.at, &leave.replica)))
-            .find(|(begins, name)| begins.get_ref().0 == *time && of(name))
-            .map_or(0..0, |(_, name)| name.span());
-        if let Some(join) = raw.join.iter().find(|join| of(&join.replica) && join.at.get_ref().0 >= *time) {
-            let what = format!(
-                "`{}` has not joined at {time:?}, expected a time after {:?}",
-                join.replica.get_ref(),
-                join.at.get_ref().0
-            );
-            return Err(at.error(span, what));
-        }
-        if let Some((gone_until, why)) = down_until.get(&replica).filter(|(gone_until, _)| gone_until > time) {
-            let back = if *gone_until < TIME_MAX { format!("; it is back at {gone_until:?}") } else { String::new() };
-            return Err(at.error(span, format!("the replica {why} at {time:?}, expected one that is there{back}")));
-        }
-        down_until.insert(replica, (until, why));
-    }
-    Ok(())
-}
-
-fn churn(end: &End<'_>, raw: Option<&raw::Churn>) -> Result<Option<Churn>, ScenarioError> {
-    let Some(raw) = raw else { return Ok(None) };
-    let crash_every = end.at.positive("crash_every", &raw.crash_every)?;
-    if crash_every > end.duration {
-        let what = format!("no crash fits, expected at most {:?}, the length of the first phase", end.duration);
-        return Err(end.at.error(raw.crash_every.span(), what));
-    }
-    Ok(Some(Churn { crash_every, down: (raw.down.0.0, raw.down.1.0), rolling: raw.rolling }))
-}
-
-fn hostile(end: &End<'_>, raw: &[raw::Hostile]) -> Result<Vec<Hostile>, ScenarioError> {
-    let one = |raw: &raw::Hostile| {
-        if raw.acts.get_ref().is_empty() {
-            return Err(end
-                .at
-                .error(raw.acts.span(), "a hostile peer without acts, expected some, such as [\"forged-priority\"]"));
-        }
-        let from = raw.from.as_ref().map_or(Ok(Duration::ZERO), |from| end.begins(from))?;
-        let until = raw.until.as_ref().map(|until| end.ends(from, Some(until))).transpose()?;
-        let every = end.at.positive("every", &raw.every)?;
-        Ok(Hostile { name: raw.name.get_ref().clone(), acts: raw.acts.get_ref().clone(), every, from, until })
-    };
-    raw.iter().map(one).collect()
 }
 
 /// By default ten rebroadcast intervals and forty fetch timeouts: two of the longest pauses of a block that nobody served.

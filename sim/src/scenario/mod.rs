@@ -22,6 +22,7 @@
 //! numbers from 0 to 1, and ranges are lists of two, both ends included (`["1ms", "50ms"]`).
 
 mod check;
+mod check_faults;
 mod error;
 mod faults;
 mod raw;
