@@ -154,6 +154,11 @@ impl Lanes {
         flying.iter().find(|cid| is_rumour(cid)).or(flying.front()).copied()
     }
 
+    /// The obligation of a lane that has waited longest for the window.
+    pub(super) fn longest_due(&self, lane: Option<Peer>) -> Option<Cid> {
+        self.lanes.get(&lane)?.due.front().copied()
+    }
+
     /// The lane with the most fetches in flight; of several the first peer's.
     pub(super) fn fullest(&self) -> Option<Option<Peer>> {
         self.lanes.iter().rev().max_by_key(|(_, lane)| lane.flying.len()).map(|(peer, _)| *peer)

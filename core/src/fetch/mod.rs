@@ -105,9 +105,12 @@ impl Fetcher {
 
     /// An obligation that only the store knew. Its pauses are as long as if it had been asked for all along.
     pub(crate) fn reload(&mut self, cid: Cid, peers: &[Peer]) {
-        let known = self.holds(&cid);
+        let full = self.lanes.obligations(peers.first().copied()) >= OBLIGATIONS_PER_LANE_MAX;
+        if full || self.holds(&cid) {
+            return;
+        }
         self.obligation(cid, peers);
-        if let Some(task) = self.tasks.get_mut(&cid).filter(|_| !known) {
+        if let Some(task) = self.tasks.get_mut(&cid) {
             task.rounds = self.rotations;
         }
     }
@@ -134,7 +137,7 @@ impl Fetcher {
         self.set_state(cid, State::Void);
     }
 
-    /// The block must be fetched for the sake of a merged state to come. It may not fit in memory: then the store alone knows it.
+    /// The block must be fetched for the sake of a merged state to come.
     pub(crate) fn obligation(&mut self, cid: Cid, peers: &[Peer]) {
         self.want(cid, Kind::Obligation, peers);
     }
@@ -160,8 +163,21 @@ impl Fetcher {
             return;
         }
         let lane = peers.first().copied();
-        if self.lanes.obligations(lane) < OBLIGATIONS_PER_LANE_MAX {
-            self.insert(cid, Task::new(kind, lane, peers.to_vec()));
+        if self.lanes.obligations(lane) >= OBLIGATIONS_PER_LANE_MAX {
+            self.make_room_for_obligation(lane);
+        }
+        self.insert(cid, Task::new(kind, lane, peers.to_vec()));
+    }
+
+    /// Leaves an obligation to the store alone, where a lane has too many: the one that has waited
+    /// longest, else one that pauses, else the oldest in flight. What is new is likelier to be served.
+    fn make_room_for_obligation(&mut self, lane: Option<Peer>) {
+        let owed = |task: &Task| task.lane == lane && task.kind != Kind::Rumour;
+        let pausing = |task: &Task| owed(task) && matches!(task.state, State::Pausing { .. });
+        let find = |is: &dyn Fn(&Task) -> bool| self.tasks.iter().find(|(_, task)| is(task)).map(|(cid, _)| *cid);
+        let victim = self.lanes.longest_due(lane).or_else(|| find(&pausing)).or_else(|| find(&owed));
+        if let Some(victim) = victim {
+            self.done(&victim);
         }
     }
 
