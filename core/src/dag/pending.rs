@@ -112,6 +112,12 @@ pub(crate) fn release<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) -> Result<Ve
     Ok(free)
 }
 
+/// Some of the parents that the block waits for.
+pub(crate) fn missing<S: Read>(rows: &Txn<'_, S>, child: &Cid, limit: usize) -> Result<Vec<Cid>, Error> {
+    let prefix = edges_of(MISSING, child);
+    rows.scan(Table::Waiting, &prefix, &prefix, limit)?.iter().map(|(row, _)| cid_at_end(row)).collect()
+}
+
 /// Whether the block still waits for a parent.
 pub(crate) fn waits<S: Read>(rows: &Txn<'_, S>, child: &Cid) -> Result<bool, Error> {
     Ok(rows.any(Table::Waiting, &edges_of(MISSING, child))?)

@@ -9,6 +9,9 @@ use crate::{
 };
 use alloc::vec::Vec;
 
+/// How many owed blocks are looked at, for one announcement, to note who may have them.
+const LOOKS_BELOW_MAX: usize = 256;
+
 impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Hears an announcement. What is good in it counts, whatever else it holds.
     pub(super) fn hear(&mut self, from: Peer, payload: &[u8]) -> Result<(), Error> {
@@ -20,17 +23,17 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             self.out.push(Effect::Notify(Event::BadBroadcast { from, heads: announcement.bad }));
         }
         let (mut stale, mut pending, mut news) = (0, false, Vec::new());
+        let mut looks = LOOKS_BELOW_MAX;
         for cid in &announcement.heads {
             match self.rows.node(cid)? {
                 None => {
                     self.fetch.rumour(*cid, from, self.config);
                     news.push(*cid);
                 }
-                Some(Node::Wanted { .. }) => {
-                    self.fetch.obligation(*cid, &[from]);
+                Some(Node::Wanted { .. } | Node::Pending { .. }) => {
+                    news.append(&mut self.ask_below(from, *cid, &mut looks)?);
                     pending = true;
                 }
-                Some(Node::Pending { .. }) => pending = true,
                 Some(node) if heads::is_head(&self.rows, cid, &node)? => self.gossip.heard(*cid),
                 Some(_) => stale += 1,
             }
@@ -45,6 +48,24 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         self.fetch.pump(self.config, self.out);
         self.fetch.hurry(&news, self.config, self.out);
         Ok(())
+    }
+
+    /// A peer announced something that is owed here, so it is one to ask for what is missing below
+    /// it: of that, a bounded part is looked up, and given.
+    fn ask_below(&mut self, from: Peer, cid: Cid, looks: &mut usize) -> Result<Vec<Cid>, Error> {
+        let (mut below, mut wanted) = (alloc::vec![cid], Vec::new());
+        while let Some(cid) = below.pop().filter(|_| *looks > 0) {
+            *looks -= 1;
+            match self.rows.node(&cid)? {
+                Some(Node::Wanted { .. }) => {
+                    self.fetch.obligation(cid, &[from]);
+                    wanted.push(cid);
+                }
+                Some(Node::Pending { .. }) => below.append(&mut pending::missing(&self.rows, &cid, *looks)?),
+                _ => {}
+            }
+        }
+        Ok(wanted)
     }
 
     /// Takes a block. Bytes that hash right are the block, whoever sent them and whether or not they were asked for.
