@@ -4,7 +4,9 @@
 //! measurements of go-ds-crdt that the README quotes.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot go on may stop")]
 
-use anabranch_core::{Batch, Bytes, Cid, Config, Effect, Input, Key, Peer, Progress, Replica, Token, store::MemoryStore};
+use anabranch_core::{
+    Batch, Bytes, Cid, Config, Effect, Input, Key, Peer, Progress, Replica, Token, store::MemoryStore,
+};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::{collections::BTreeMap, hint::black_box};
 

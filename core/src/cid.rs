@@ -86,6 +86,8 @@ impl Cid {
     }
 }
 
+/// The length of a CID of version 1.
+pub(crate) const V1_BYTES: usize = 36;
 /// The length of a block id, slash included.
 pub(crate) const BLOCK_ID_BYTES: usize = 56;
 
@@ -94,7 +96,8 @@ impl fmt::Display for Cid {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut text = BASE32_NOPAD.encode(&self.to_bytes());
         text.make_ascii_lowercase();
-        write!(f, "b{text}")
+        text.insert(0, 'b');
+        f.pad(&text)
     }
 }
 
@@ -110,7 +113,7 @@ pub struct ParseCidError;
 
 impl fmt::Display for ParseCidError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("no CID of a block: expected version 1, dag-pb, sha2-256, in lower-case base32 (`bafybei…`)")
+        f.write_str("no CID of a block: expected version 1, dag-pb, sha2-256, in lower-case base32 (`bafybei…`); `ipfs cid base32` converts others")
     }
 }
 

@@ -5,26 +5,35 @@ use bytes::Bytes;
 use core::fmt;
 
 /// A key, cleaned as go-datastore's `NewKey` cleans it: a leading slash, no empty, `.` or `..`
-/// part, no slash at the end (`/` alone is the root key); any bytes else.
+/// part, no slash at the end (`/` alone is the root key). Any bytes else: nothing is folded,
+/// decoded or normalised, and the bytes need not be UTF-8 (but what is not cannot be written to the wire).
 ///
-/// Keys are compared after cleaning: `foo`, `/foo` and `/foo/` are one key, and `/../../h/X` is
-/// `/h/X`. No key leads out of the store. What we write must be UTF-8 and at most
-/// [`KEY_BYTES_MAX`](crate::limits::KEY_BYTES_MAX) long; a commit says so, not this type.
+/// Keys are equal and ordered by their cleaned bytes. There is no limit here; what may be written or
+/// merged has at most [`KEY_BYTES_MAX`](crate::limits::KEY_BYTES_MAX) bytes. A clone shares the bytes.
+///
+/// ```
+/// use anabranch_core::Key;
+///
+/// assert_eq!(Key::new("a//b/").as_bytes(), b"/a/b");
+/// assert_eq!(Key::new("/../../h/./X"), Key::new("h/X"));
+/// assert_eq!(Key::new("").as_bytes(), b"/");
+/// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key(Bytes);
 
 impl Key {
-    /// Cleans these bytes into a key.
+    /// Cleans these bytes into a key. Copies them once.
     #[must_use]
     pub fn new(raw: impl AsRef<[u8]>) -> Self {
         let raw = raw.as_ref();
-        if is_clean(raw) { Self(Bytes::copy_from_slice(raw)) } else { Self(clean(raw)) }
+        if is_clean(raw) { Self(Bytes::copy_from_slice(raw)) } else { Self(clean(raw).into()) }
     }
 
-    /// Cleans these bytes into a key, without a copy when they are clean.
+    /// Cleans these bytes into a key, without a copy when they are clean: the key then shares, and keeps
+    /// alive, the buffer that they came from.
     #[must_use]
     pub fn from_bytes(raw: Bytes) -> Self {
-        if is_clean(&raw) { Self(raw) } else { Self(clean(&raw)) }
+        if is_clean(&raw) { Self(raw) } else { Self(clean(&raw).into()) }
     }
 
     /// The cleaned bytes.
@@ -40,43 +49,53 @@ impl Key {
     }
 }
 
+/// Whether cleaning would change nothing.
 fn is_clean(raw: &[u8]) -> bool {
-    match raw {
-        b"/" => true,
-        [b'/', parts @ ..] => !parts.split(|byte| *byte == b'/').any(|part| matches!(part, b"" | b"." | b"..")),
-        _ => false,
-    }
+    let [b'/', .., last] = raw else { return raw == b"/" };
+    // Nearly all keys are clean, and this loop has no branch, so it looks at many bytes at once.
+    let has_odd_part = raw
+        .iter()
+        .zip(&raw[1..])
+        .fold(false, |odd, (&byte, &next)| odd | ((byte == b'/') & ((next == b'/') | (next == b'.'))));
+    *last != b'/'
+        && (!has_odd_part || raw[1..].split(|&byte| byte == b'/').all(|part| !matches!(part, b"" | b"." | b"..")))
 }
 
-fn clean(raw: &[u8]) -> Bytes {
-    let mut parts: Vec<&[u8]> = Vec::new();
-    for part in raw.split(|byte| *byte == b'/') {
+/// `path.Clean("/" + raw)` of Go: a `..` at the root goes nowhere.
+fn clean(raw: &[u8]) -> Vec<u8> {
+    let mut cleaned = Vec::with_capacity(raw.len() + 1);
+    for part in raw.split(|&byte| byte == b'/') {
         match part {
             b"" | b"." => {}
-            b".." => drop(parts.pop()),
-            part => parts.push(part),
+            b".." => {
+                let parent = cleaned.iter().rposition(|&byte| byte == b'/').unwrap_or(0);
+                cleaned.truncate(parent);
+            }
+            _ => {
+                cleaned.push(b'/');
+                cleaned.extend_from_slice(part);
+            }
         }
     }
-    if parts.is_empty() {
-        return Bytes::from_static(b"/");
+    if cleaned.is_empty() {
+        cleaned.push(b'/');
     }
-    let mut clean = Vec::with_capacity(raw.len() + 1);
-    for part in parts {
-        clean.push(b'/');
-        clean.extend_from_slice(part);
-    }
-    clean.into()
+    cleaned
 }
 
 impl fmt::Display for Key {
     /// The key as text; bytes that are no UTF-8 show as the replacement character.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&String::from_utf8_lossy(&self.0))
+        f.pad(&String::from_utf8_lossy(&self.0))
     }
 }
 
 impl fmt::Debug for Key {
+    /// `Key("/text")`, or `Key(b"/\xff")` where the bytes are no UTF-8: different keys show differently.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:?}", String::from_utf8_lossy(&self.0))
+        match core::str::from_utf8(&self.0) {
+            Ok(text) => write!(f, "Key({text:?})"),
+            Err(_) => write!(f, "Key({:?})", self.0),
+        }
     }
 }

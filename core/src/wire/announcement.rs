@@ -1,24 +1,17 @@
-//! Announcements of heads.
+//! Announcements of heads: `CRDTBroadcast`, and the bare CID of old peers.
 
+use super::protobuf::{Field, Fields, Malformed, Value};
 use crate::{Cid, DagName};
 use alloc::{collections::BTreeSet, vec::Vec};
 use bytes::Bytes;
-use prost::{
-    Message,
-    encoding::{DecodeContext, WireType, decode_key, decode_varint, skip_field},
-};
+use prost::Message;
 
-/// One head of a `CRDTBroadcast`. The name is of use to Go peers alone: a block says itself to
-/// which DAG it belongs.
-#[derive(Clone, PartialEq, Message)]
-struct HeadMessage {
-    #[prost(bytes = "bytes", tag = "1")]
-    cid: Bytes,
-    #[prost(bytes = "bytes", tag = "2")]
-    dag_name: Bytes,
-}
+const HEADS: u32 = 1;
+const CID: u32 = 1;
 
 /// The heads that an announcement names.
+///
+/// The DAG names beside them are not kept: a head's DAG is what its block says.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Announcement {
     /// The blocks, each once, in the order of the message.
@@ -27,57 +20,86 @@ pub struct Announcement {
     pub bad: usize,
 }
 
+/// `CRDTBroadcast` of go-ds-crdt, as we write it. It must never get another field: a receiver takes
+/// a message with an unknown one for a bare CID.
+#[derive(Clone, PartialEq, Message)]
+struct BroadcastMessage {
+    #[prost(message, repeated, tag = "1")]
+    heads: Vec<HeadMessage>,
+}
+
+/// `Head` of go-ds-crdt.
+#[derive(Clone, PartialEq, Message)]
+struct HeadMessage {
+    #[prost(bytes = "bytes", tag = "1")]
+    cid: Bytes,
+    /// A string on the wire; bytes spare a copy.
+    #[prost(bytes = "bytes", tag = "2")]
+    dag_name: Bytes,
+}
+
 /// Reads an announcement: a `CRDTBroadcast`, or a bare CID of version 0 or 1 as old peers send.
-/// `None` when it is neither.
+/// `None` when it is neither. The empty payload is a `CRDTBroadcast` without heads.
 ///
-/// go-ds-crdt takes a message with an unknown top-level field for a bare CID and drops it when it is
-/// none. Here unknown fields are ignored, and a head that is bad spoils only itself. We never send
-/// either: Go peers would drop it.
+/// One bad head spoils only itself, inside a head all but the CID is ignored, and so is any field
+/// beside the heads. go-ds-crdt takes a message with such a field for a bare CID, and drops it when it
+/// is none; so we never send one. Time and memory are linear in the payload.
 #[must_use]
 pub fn decode_announcement(payload: &[u8]) -> Option<Announcement> {
     // No broadcast with a head begins as a CID does, so that the two cannot be confused.
     match Cid::from_bytes(payload) {
-        Some(cid) => Some(Announcement { heads: alloc::vec![cid], bad: 0 }),
-        None => decode_broadcast(payload),
+        Some(head) => Some(Announcement { heads: Vec::from([head]), bad: 0 }),
+        None => decode_broadcast(payload).ok(),
     }
 }
 
-fn decode_broadcast(mut rest: &[u8]) -> Option<Announcement> {
-    let mut found = Announcement::default();
+fn decode_broadcast(payload: &[u8]) -> Result<Announcement, Malformed> {
+    let mut announcement = Announcement::default();
     let mut seen = BTreeSet::new();
-    while !rest.is_empty() {
-        let (field, kind) = decode_key(&mut rest).ok()?;
-        if (field, kind) != (1, WireType::LengthDelimited) {
-            skip_field(kind, field, &mut rest, DecodeContext::default()).ok()?;
+    for field in Fields::of(payload) {
+        let Field { number: HEADS, value: Value::Bytes(head) } = field? else {
             continue;
-        }
-        let len = usize::try_from(decode_varint(&mut rest).ok()?).ok()?;
-        let (head, after) = rest.split_at_checked(len)?;
-        rest = after;
-        match HeadMessage::decode(head).ok().and_then(|head| Cid::from_bytes(&head.cid)) {
-            Some(cid) if seen.insert(cid) => found.heads.push(cid),
+        };
+        match head_cid(head).ok().and_then(Cid::from_bytes) {
+            Some(cid) if seen.insert(cid) => announcement.heads.push(cid),
             Some(_) => {}
-            None => found.bad += 1,
+            None => announcement.bad += 1,
         }
     }
-    Some(found)
+    Ok(announcement)
 }
 
-/// Announcements of these heads, as few as fit in messages of at most `bytes_max` bytes (at least one head each).
+/// The bytes of a head's CID; none when it has none, which is a bad CID.
+fn head_cid(head: &[u8]) -> Result<&[u8], Malformed> {
+    let mut cid: &[u8] = &[];
+    for field in Fields::of(head) {
+        if let Field { number: CID, value: Value::Bytes(bytes) } = field? {
+            cid = bytes;
+        }
+    }
+    Ok(cid)
+}
+
+/// Announcements of these heads, in the order given, as few as fit in messages of at most `bytes_max`
+/// bytes (at least one head each). None when there are no heads.
 #[must_use]
 pub fn encode_announcements<'a>(heads: impl IntoIterator<Item = (Cid, &'a DagName)>, bytes_max: usize) -> Vec<Bytes> {
-    let mut payloads: Vec<Vec<u8>> = Vec::new();
+    let mut payloads = Vec::new();
+    let mut payload = Vec::new();
     for (cid, dag) in heads {
         let head = HeadMessage {
             cid: Bytes::copy_from_slice(&cid.to_bytes()),
             dag_name: Bytes::copy_from_slice(dag.as_str().as_bytes()),
         };
-        let mut field = Vec::from([0x0a]);
-        field.extend_from_slice(&head.encode_length_delimited_to_vec());
-        match payloads.last_mut() {
-            Some(payload) if payload.len() + field.len() <= bytes_max => payload.append(&mut field),
-            _ => payloads.push(field),
+        // A message is the heads' fields one after another, so messages of one head each can be joined.
+        let field = BroadcastMessage { heads: Vec::from([head]) }.encode_to_vec();
+        if !payload.is_empty() && payload.len() + field.len() > bytes_max {
+            payloads.push(core::mem::take(&mut payload).into());
         }
+        payload.extend_from_slice(&field);
     }
-    payloads.into_iter().map(Bytes::from).collect()
+    if !payload.is_empty() {
+        payloads.push(payload.into());
+    }
+    payloads
 }

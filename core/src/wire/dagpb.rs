@@ -1,105 +1,94 @@
-//! dag-pb, strictly: the block around a delta.
+//! dag-pb, the format of a block: links and data.
 //!
-//! A `PBNode` is protobuf with rules of its own: links (field 2) are *written* before the data
-//! (field 1); either order is read, but all links stand together; within a link come Hash (1), Name
-//! (2) and Tsize (3), in this order; there are no other fields. prost would reorder and forgive, so
-//! this codec is our own, over prost's varints and keys.
+//! Strict as the [specification](https://ipld.io/specs/codecs/dag-pb/spec/) and go-codec-dagpb are: links and data in either order but the links
+//! in one piece, data at most once, within a link Hash, Name and Tsize in this order and each at most once, Hash always, nothing else. As in Go,
+//! a Name need not be UTF-8. Otherwise than in Go, a Hash is not looked into here: what is no CID of a block is a
+//! foreign link, and does not cost the block its other links.
 
-use crate::Cid;
-use alloc::{format, string::String, vec::Vec};
-use bytes::Bytes;
-use prost::encoding::{WireType, decode_key, decode_varint, encode_varint, encoded_len_varint};
+use super::protobuf::{Field, Fields, Malformed, Value};
+use crate::{Cid, cid::V1_BYTES};
+use alloc::vec::Vec;
+use prost::{Message, length_delimiter_len};
 
-/// What go-ds-crdt writes before a CID of version 1 in a link: the link's field and length (42
-/// bytes), the hash's field and length (36 bytes).
+const DATA: u32 = 1;
+const LINKS: u32 = 2;
+const HASH: u32 = 1;
+const NAME: u32 = 2;
+const TSIZE: u32 = 3;
+
+/// The tag of Data: field 1, bytes.
+const DATA_TAG: u8 = 0x0a;
+/// What Go writes before the CID of a link: the tag and length of the link, then of the hash.
 const LINK_HEAD: [u8; 4] = [0x12, 42, 0x0a, 36];
-/// What it writes after the CID: a Name although empty, a Tsize although zero.
+/// What Go writes after the CID of a link: an empty name and a size of zero, both spelled out.
 const LINK_TAIL: [u8; 4] = [0x12, 0, 0x18, 0];
-/// The bytes of a link that we write.
-const LINK_BYTES: usize = LINK_HEAD.len() + 36 + LINK_TAIL.len();
+/// The bytes that a link takes inside a block.
+const LINK_BYTES: usize = LINK_HEAD.len() + V1_BYTES + LINK_TAIL.len();
 
-/// A decoded `PBNode`: the raw bytes of each link's CID, and the data.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Node {
-    pub(super) links: Vec<Bytes>,
-    pub(super) data: Option<Bytes>,
+/// A node as it was read; all slices are parts of the block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Node<'a> {
+    /// The Hash of each link.
+    pub(super) hashes: Vec<&'a [u8]>,
+    /// The data.
+    pub(super) data: Option<&'a [u8]>,
 }
 
-/// Writes a node with these links, in this order.
-pub(super) fn encode(links: &[Cid], data: &[u8]) -> Vec<u8> {
-    let mut bytes =
-        Vec::with_capacity(links.len() * LINK_BYTES + 1 + encoded_len_varint(data.len() as u64) + data.len());
-    for link in links {
-        bytes.extend_from_slice(&LINK_HEAD);
-        bytes.extend_from_slice(&link.to_bytes());
-        bytes.extend_from_slice(&LINK_TAIL);
-    }
-    bytes.push(0x0a);
-    encode_varint(data.len() as u64, &mut bytes);
-    bytes.extend_from_slice(data);
-    bytes
-}
-
-/// Reads a node. The error says what is wrong with it.
-pub(super) fn decode(bytes: &Bytes) -> Result<Node, String> {
-    let mut rest = bytes.clone();
+/// Reads a node. Time and memory are linear in the block, and nothing is copied.
+pub(super) fn decode(block: &[u8]) -> Result<Node<'_>, Malformed> {
     let mut node = Node::default();
-    let mut last = 0;
-    let mut links_done = false;
-    while !rest.is_empty() {
-        let field = bytes_field(&mut rest)?;
-        match field {
-            1 if node.data.is_some() => return Err(String::from("more than one Data field")),
-            1 => {
-                node.data = Some(chunk(&mut rest)?);
-                links_done = last == 2;
+    let mut links_ended = false;
+    for field in Fields::of(block) {
+        match field? {
+            Field { number: DATA, value: Value::Bytes(data) } => {
+                if node.data.replace(data).is_some() {
+                    return Err(Malformed("Data twice"));
+                }
+                links_ended = !node.hashes.is_empty();
             }
-            2 if links_done => return Err(String::from("links before and after the Data field")),
-            2 => node.links.push(decode_link(chunk(&mut rest)?)?),
-            other => return Err(format!("unknown field {other}")),
+            Field { number: LINKS, value: Value::Bytes(link) } => {
+                if links_ended {
+                    return Err(Malformed("Links on both sides of Data"));
+                }
+                node.hashes.push(decode_link(link)?);
+            }
+            Field { number: DATA | LINKS, .. } => return Err(Malformed("Links or Data of a wrong type")),
+            _ => return Err(Malformed("a field that is neither Links nor Data")),
         }
-        last = field;
     }
     Ok(node)
 }
 
-/// Reads a link, and gives the bytes of its hash.
-fn decode_link(mut rest: Bytes) -> Result<Bytes, String> {
+fn decode_link(link: &[u8]) -> Result<&[u8], Malformed> {
     let mut hash = None;
     let mut last = 0;
-    while !rest.is_empty() {
-        let (field, kind) = decode_key(&mut rest).map_err(said)?;
-        if field <= last {
-            return Err(format!("link field {field} after field {last}"));
+    for field in Fields::of(link) {
+        let Field { number, value } = field?;
+        if number <= last {
+            return Err(Malformed("Hash, Name and Tsize of a link twice or out of order"));
         }
-        last = field;
-        match (field, kind) {
-            (1, WireType::LengthDelimited) => hash = Some(chunk(&mut rest)?),
-            (2, WireType::LengthDelimited) => drop(chunk(&mut rest)?),
-            (3, WireType::Varint) => drop(decode_varint(&mut rest).map_err(said)?),
-            _ => return Err(format!("link field {field} of an unknown kind")),
+        last = number;
+        match (number, value) {
+            (HASH, Value::Bytes(bytes)) => hash = Some(bytes),
+            (NAME, Value::Bytes(_)) | (TSIZE, Value::Varint(_)) => {}
+            (HASH | NAME | TSIZE, _) => return Err(Malformed("Hash, Name or Tsize of a wrong type")),
+            _ => return Err(Malformed("a link with a field that is not Hash, Name or Tsize")),
         }
     }
-    hash.ok_or_else(|| String::from("a link without a Hash"))
+    hash.ok_or(Malformed("a link without Hash"))
 }
 
-/// Reads the key of a length-delimited field, and gives the field's number.
-fn bytes_field(rest: &mut Bytes) -> Result<u32, String> {
-    match decode_key(rest).map_err(said)? {
-        (field, WireType::LengthDelimited) => Ok(field),
-        (field, _) => Err(format!("field {field} is not length-delimited")),
+/// Writes a node as Go does: first the links, in the order given, then the data.
+pub(super) fn encode<'a>(links: impl ExactSizeIterator<Item = &'a Cid>, data: &impl Message) -> Vec<u8> {
+    let length = data.encoded_len();
+    let mut out = Vec::with_capacity(links.len() * LINK_BYTES + 1 + length_delimiter_len(length) + length);
+    for link in links {
+        out.extend_from_slice(&LINK_HEAD);
+        out.extend_from_slice(&link.to_bytes());
+        out.extend_from_slice(&LINK_TAIL);
     }
-}
-
-/// Reads a length and as many bytes.
-pub(super) fn chunk(rest: &mut Bytes) -> Result<Bytes, String> {
-    let len = decode_varint(rest).map_err(said)?;
-    match usize::try_from(len) {
-        Ok(len) if len <= rest.len() => Ok(rest.split_to(len)),
-        _ => Err(format!("a field of {len} bytes where {} are left", rest.len())),
-    }
-}
-
-fn said(error: prost::DecodeError) -> String {
-    format!("{error}")
+    out.push(DATA_TAG);
+    let written = data.encode_length_delimited(&mut out);
+    debug_assert!(written.is_ok(), "prost fails only where a buffer ends, and a Vec grows");
+    out
 }

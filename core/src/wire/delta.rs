@@ -1,107 +1,41 @@
-//! Deltas: what a block adds and removes.
+//! The delta, the protobuf message in a block's data.
 
-use super::{Delta, Element, Flaw, Tombstone};
+use super::{
+    Delta, Element, Tombstone,
+    protobuf::{Field, Fields, Malformed, Value, utf8},
+};
 use crate::{
     Cid, DagName, Key,
     cid::BLOCK_ID_BYTES,
     limits::{DAG_NAME_BYTES_MAX, KEY_BYTES_MAX},
 };
-use alloc::{format, string::String, vec::Vec};
+use alloc::vec::Vec;
 use bytes::Bytes;
-use prost::{
-    DecodeError, Message,
-    encoding::{DecodeContext, WireType, decode_key, decode_varint, encoded_len_varint, skip_field},
-};
+use prost::{Message, length_delimiter_len};
 
-/// Reads a delta: keys cleaned, ids understood, and elements left out whose key is over the limit
-/// or whose id names no block.
-///
-/// As Go's protobuf does it: of a field that may stand once the last counts, and a field that is
-/// not known, or known but of another wire type, is passed over. prost's derived messages refuse
-/// the latter, and would make void what Go peers merge; so the fields are walked here.
-pub(super) fn decode(mut rest: Bytes) -> Result<Delta, Flaw> {
-    let mut delta = Delta::default();
-    while !rest.is_empty() {
-        match decode_key(&mut rest).map_err(no_delta)? {
-            (1, WireType::LengthDelimited) => {
-                let element = Fields::decode(chunk(&mut rest)?)?;
-                if let Some(key) = key_within_limit(element.key) {
-                    delta.elements.push(Element { key, value: element.value });
-                }
-            }
-            (2, WireType::LengthDelimited) => {
-                let Fields { key, id, .. } = Fields::decode(chunk(&mut rest)?)?;
-                if let Some((key, target)) = key_within_limit(key).zip(Cid::from_block_id(&id)) {
-                    delta.tombstones.push(Tombstone { key, target });
-                }
-            }
-            (3, WireType::Varint) => delta.priority = decode_varint(&mut rest).map_err(no_delta)?,
-            (4, WireType::LengthDelimited) => {
-                let name = text(chunk(&mut rest)?)?;
-                delta.dag = DagName::new(String::from_utf8_lossy(&name));
-            }
-            (field, kind) => skip_field(kind, field, &mut rest, DecodeContext::default()).map_err(no_delta)?,
-        }
-    }
-    if delta.dag.as_str().len() > DAG_NAME_BYTES_MAX { Err(Flaw::DagNameTooLong) } else { Ok(delta) }
-}
+const ELEMENTS: u32 = 1;
+const TOMBSTONES: u32 = 2;
+const PRIORITY: u32 = 3;
+const DAG_NAME: u32 = 4;
+const KEY: u32 = 1;
+const ID: u32 = 2;
+const VALUE: u32 = 3;
 
-/// The fields of an element, as they stand.
-#[derive(Default)]
-struct Fields {
-    key: Bytes,
-    id: Bytes,
-    value: Bytes,
-}
-
-impl Fields {
-    fn decode(mut rest: Bytes) -> Result<Self, Flaw> {
-        let mut fields = Self::default();
-        while !rest.is_empty() {
-            match decode_key(&mut rest).map_err(no_delta)? {
-                (1, WireType::LengthDelimited) => fields.key = text(chunk(&mut rest)?)?,
-                (2, WireType::LengthDelimited) => fields.id = text(chunk(&mut rest)?)?,
-                (3, WireType::LengthDelimited) => fields.value = chunk(&mut rest)?,
-                (field, kind) => skip_field(kind, field, &mut rest, DecodeContext::default()).map_err(no_delta)?,
-            }
-        }
-        Ok(fields)
-    }
-}
-
-fn key_within_limit(raw: Bytes) -> Option<Key> {
-    Some(Key::from_bytes(raw)).filter(|key| key.as_bytes().len() <= KEY_BYTES_MAX)
-}
-
-/// What proto3 calls a string is UTF-8, or the message does not decode.
-fn text(bytes: Bytes) -> Result<Bytes, Flaw> {
-    match core::str::from_utf8(&bytes) {
-        Ok(_) => Ok(bytes),
-        Err(_) => Err(Flaw::NotDelta(String::from("a key, an id or the DAG name is no UTF-8"))),
-    }
-}
-
-fn chunk(rest: &mut Bytes) -> Result<Bytes, Flaw> {
-    super::dagpb::chunk(rest).map_err(Flaw::NotDelta)
-}
-
-fn no_delta(error: DecodeError) -> Flaw {
-    Flaw::NotDelta(format!("{error}"))
-}
-
-/// The protobuf message, to be written.
+/// `Delta` of go-ds-crdt, as we write it.
 #[derive(Clone, PartialEq, Message)]
-struct DeltaMessage {
+pub(super) struct DeltaMessage {
     #[prost(message, repeated, tag = "1")]
     elements: Vec<ElementMessage>,
     #[prost(message, repeated, tag = "2")]
     tombstones: Vec<ElementMessage>,
     #[prost(uint64, tag = "3")]
     priority: u64,
+    /// A string on the wire; bytes spare a copy.
     #[prost(bytes = "bytes", tag = "4")]
     dag_name: Bytes,
 }
 
+/// `Element` of go-ds-crdt: a put has a key and a value, a removal a key and an id.
 #[derive(Clone, PartialEq, Message)]
 struct ElementMessage {
     #[prost(bytes = "bytes", tag = "1")]
@@ -112,44 +46,112 @@ struct ElementMessage {
     value: Bytes,
 }
 
-/// Writes a delta: fields ascend, empty and zero ones are left out, as proto3 has it.
-pub(super) fn encode(delta: &Delta) -> Vec<u8> {
-    let put = |element: &Element| ElementMessage {
-        key: element.key.bytes().clone(),
-        id: Bytes::new(),
-        value: element.value.clone(),
-    };
-    let removal = |tombstone: &Tombstone| ElementMessage {
-        key: tombstone.key.bytes().clone(),
-        id: tombstone.target.block_id(),
-        value: Bytes::new(),
-    };
-    let message = DeltaMessage {
-        elements: delta.elements.iter().map(put).collect(),
-        tombstones: delta.tombstones.iter().map(removal).collect(),
-        priority: delta.priority,
-        dag_name: Bytes::copy_from_slice(delta.dag.as_str().as_bytes()),
-    };
-    message.encode_to_vec()
+impl DeltaMessage {
+    pub(super) fn of(delta: &Delta) -> Self {
+        let element =
+            |put: &Element| ElementMessage { key: put.key.bytes().clone(), id: Bytes::new(), value: put.value.clone() };
+        let tombstone = |removal: &Tombstone| ElementMessage {
+            key: removal.key.bytes().clone(),
+            id: removal.target.block_id(),
+            value: Bytes::new(),
+        };
+        Self {
+            elements: delta.elements.iter().map(element).collect(),
+            tombstones: delta.tombstones.iter().map(tombstone).collect(),
+            priority: delta.priority,
+            dag_name: Bytes::copy_from_slice(delta.dag.as_str().as_bytes()),
+        }
+    }
+}
+
+/// Why a block's data is no delta that is merged.
+pub(super) enum Unusable {
+    Malformed(Malformed),
+    DagNameTooLong,
+}
+
+impl From<Malformed> for Unusable {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+/// Reads a delta out of `data`, a slice of `block`. Keys and values share the block's buffer.
+pub(super) fn decode(block: &Bytes, data: &[u8]) -> Result<Delta, Unusable> {
+    let mut delta = Delta::default();
+    let mut dag_name = "";
+    for field in Fields::of(data) {
+        match field? {
+            Field { number: ELEMENTS, value: Value::Bytes(message) } => {
+                let parts = Parts::of(message)?;
+                delta.elements.extend(parts.key(block).map(|key| Element { key, value: parts.value(block) }));
+            }
+            Field { number: TOMBSTONES, value: Value::Bytes(message) } => {
+                let parts = Parts::of(message)?;
+                let target = Cid::from_block_id(parts.id.as_bytes());
+                let removal = target.and_then(|target| Some(Tombstone { key: parts.key(block)?, target }));
+                delta.tombstones.extend(removal);
+            }
+            Field { number: PRIORITY, value: Value::Varint(priority) } => delta.priority = priority,
+            Field { number: DAG_NAME, value: Value::Bytes(name) } => dag_name = utf8(name)?,
+            _ => {}
+        }
+    }
+    if dag_name.len() > DAG_NAME_BYTES_MAX {
+        return Err(Unusable::DagNameTooLong);
+    }
+    delta.dag = DagName::new(dag_name);
+    Ok(delta)
+}
+
+/// The fields of an element or a tombstone, as parts of the block. Of a field that comes twice the last counts.
+#[derive(Default)]
+struct Parts<'a> {
+    key: &'a str,
+    id: &'a str,
+    value: &'a [u8],
+}
+
+impl<'a> Parts<'a> {
+    fn of(message: &'a [u8]) -> Result<Self, Malformed> {
+        let mut parts = Self::default();
+        for field in Fields::of(message) {
+            match field? {
+                Field { number: KEY, value: Value::Bytes(bytes) } => parts.key = utf8(bytes)?,
+                Field { number: ID, value: Value::Bytes(bytes) } => parts.id = utf8(bytes)?,
+                Field { number: VALUE, value: Value::Bytes(bytes) } => parts.value = bytes,
+                _ => {}
+            }
+        }
+        Ok(parts)
+    }
+
+    /// The cleaned key, unless it is too long: then the element is left out.
+    fn key(&self, block: &Bytes) -> Option<Key> {
+        let key = Key::from_bytes(block.slice_ref(self.key.as_bytes()));
+        (key.as_bytes().len() <= KEY_BYTES_MAX).then_some(key)
+    }
+
+    fn value(&self, block: &Bytes) -> Bytes {
+        block.slice_ref(self.value)
+    }
 }
 
 /// The bytes that an element takes inside an encoded delta, its field tag and length included.
 #[must_use]
 pub fn element_bytes(key: &Key, value: &Bytes) -> usize {
-    1 + delimited(field(key.as_bytes().len()) + field(value.len()))
+    // An empty value is not written, as proto3 has it.
+    let value_bytes = if value.is_empty() { 0 } else { field_bytes(value.len()) };
+    field_bytes(field_bytes(key.as_bytes().len()) + value_bytes)
 }
 
 /// The bytes that a tombstone takes inside an encoded delta, its field tag and length included.
 #[must_use]
 pub fn tombstone_bytes(key: &Key) -> usize {
-    1 + delimited(field(key.as_bytes().len()) + field(BLOCK_ID_BYTES))
+    field_bytes(field_bytes(key.as_bytes().len()) + field_bytes(BLOCK_ID_BYTES))
 }
 
-/// A field of so many bytes; left out when empty.
-const fn field(len: usize) -> usize {
-    if len == 0 { 0 } else { 1 + delimited(len) }
-}
-
-const fn delimited(len: usize) -> usize {
-    encoded_len_varint(len as u64) + len
+/// A field of bytes with a number under 16: a tag of one byte, the length, the bytes.
+fn field_bytes(length: usize) -> usize {
+    1 + length_delimiter_len(length) + length
 }
