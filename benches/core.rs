@@ -152,17 +152,17 @@ fn one_key(c: &mut Criterion) {
     const WINDOW: u64 = 10_000;
     let mut group = c.benchmark_group("puts one by one");
     group.throughput(Throughput::Elements(WINDOW)).sample_size(10);
-    let keys: [(&str, fn(u64) -> String); 2] = [("of one key", |_| String::from("/k")), ("of distinct keys", key)];
-    for (what, key) in keys {
+    for (what, one) in [("of one key", true), ("of distinct keys", false)] {
+        let put = |n: u64| Batch::new().put(if one { String::from("/k") } else { key(n) }, value(n));
         for (window, before) in [("first", 0), ("last", 9 * WINDOW)] {
             let mut written = Driver::new();
-            (0..before).for_each(|n| drop(written.commit(Batch::new().put(key(n), value(n)))));
+            (0..before).for_each(|n| drop(written.commit(put(n))));
             let replica = written.replica;
             group.bench_function(format!("{what}, {window} 10,000 of 100,000"), |b| {
                 b.iter_batched(
                     || Driver { replica: unshared(&replica), out: Vec::new() },
                     |mut driver| {
-                        (before..before + WINDOW).for_each(|n| drop(driver.commit(Batch::new().put(key(n), value(n)))));
+                        (before..before + WINDOW).for_each(|n| drop(driver.commit(put(n))));
                         driver
                     },
                     BatchSize::PerIteration,

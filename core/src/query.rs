@@ -78,8 +78,11 @@ pub struct Row {
     /// The value's length in bytes, always.
     pub size: usize,
 }
-/// How many rows are taken from the store at a time.
+
+/// How many rows are taken from the store at a time, at most.
 const CHUNK: usize = 256;
+/// From how many bytes of values on no more rows are taken at a time, so that large values do not pile up.
+const CHUNK_BYTES: usize = 1 << 20;
 
 impl Is {
     fn holds(self, ordering: Ordering) -> bool {
@@ -104,10 +107,68 @@ impl Filter {
     }
 }
 
+/// The keys that a query may select: all that begin with `prefix`, from `from` on, below `end`.
+#[derive(Clone, Debug, Default)]
+struct Range {
+    prefix: Vec<u8>,
+    from: Vec<u8>,
+    end: Option<Vec<u8>>,
+    is_empty: bool,
+}
+
+impl Range {
+    /// The keys below the query's prefix.
+    fn below(prefix: &Key) -> Self {
+        let mut prefix = prefix.as_bytes().to_vec();
+        if prefix == b"/" {
+            prefix.clear();
+        } else {
+            prefix.push(b'/');
+        }
+        Self { prefix, ..Self::default() }
+    }
+
+    /// Takes in what a filter says of keys. False when it says something else, and each row must be asked.
+    fn narrow(&mut self, filter: &Filter) -> bool {
+        match filter {
+            Filter::Key(Is::Equal, key) => {
+                self.raise(key.as_bytes().to_vec());
+                self.lower(after(key.as_bytes()));
+            }
+            Filter::Key(Is::Greater, key) => self.raise(after(key.as_bytes())),
+            Filter::Key(Is::GreaterOrEqual, key) => self.raise(key.as_bytes().to_vec()),
+            Filter::Key(Is::Less, key) => self.lower(key.as_bytes().to_vec()),
+            Filter::Key(Is::LessOrEqual, key) => self.lower(after(key.as_bytes())),
+            Filter::KeyPrefix(prefix) if prefix.starts_with(&self.prefix) => self.prefix = prefix.to_vec(),
+            Filter::KeyPrefix(prefix) => self.is_empty |= !self.prefix.starts_with(prefix),
+            Filter::Key(Is::NotEqual, _) | Filter::Value(..) => return false,
+        }
+        true
+    }
+
+    fn raise(&mut self, from: Vec<u8>) {
+        if from > self.from {
+            self.from = from;
+        }
+    }
+
+    fn lower(&mut self, end: Vec<u8>) {
+        if self.end.as_ref().is_none_or(|old| end < *old) {
+            self.end = Some(end);
+        }
+    }
+}
+
+/// The least key above this one.
+fn after(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}
+
 /// The rows of a query, one by one.
 ///
-/// In the order of keys it holds a few hundred rows at a time, whatever the query selects; every other order
-/// reads all matching rows at the first call of `next`. Over a store that changes meanwhile it gives each
+/// In the order of keys it holds a few hundred rows and about 1 MiB of values at a time, whatever the query selects; every
+/// other order reads all matching rows at the first call of `next`. Filters on keys that are no [`Is::NotEqual`] cost
+/// nothing: rows outside of them are not read, so a page that begins after the last key of the page before is as cheap as the first. Over a store that changes meanwhile it gives each
 /// row as it is when it is read; over a snapshot all rows are of one moment.
 #[derive(Debug)]
 pub struct Rows<R> {
@@ -117,9 +178,9 @@ pub struct Rows<R> {
     keys_only: bool,
     /// Reads the value out of a row of the table.
     value: fn(&Bytes) -> Result<Bytes, Error>,
-    prefix: Vec<u8>,
-    /// The least key of the next chunk; none after the last one.
-    next: Option<Vec<u8>>,
+    range: Range,
+    /// Whether there is something in the range from `from` on that has not been read.
+    has_more: bool,
     chunk: vec::IntoIter<Row>,
     /// What is still to be passed over, and given.
     offset: usize,
@@ -128,20 +189,16 @@ pub struct Rows<R> {
 
 impl<R: Read> Rows<R> {
     pub(crate) fn new(store: R, query: &Query, value: fn(&Bytes) -> Result<Bytes, Error>) -> Self {
-        let mut prefix = Key::new(&query.prefix).as_bytes().to_vec();
-        if prefix == b"/" {
-            prefix.clear();
-        } else {
-            prefix.push(b'/');
-        }
+        let mut range = Range::below(&Key::new(&query.prefix));
+        let filters = query.filters.iter().filter(|filter| !range.narrow(filter)).cloned().collect();
         Self {
             store,
-            filters: query.filters.clone(),
+            filters,
             order: query.order,
             keys_only: query.keys_only,
             value,
-            next: Some(prefix.clone()),
-            prefix,
+            has_more: !range.is_empty,
+            range,
             chunk: Vec::new().into_iter(),
             offset: query.offset,
             limit: query.limit.unwrap_or(usize::MAX),
@@ -149,31 +206,38 @@ impl<R: Read> Rows<R> {
     }
 
     /// Reads the next chunk of rows, in the order of keys; those that a filter does not take are left out.
-    fn read_chunk(&mut self, from: &[u8]) -> Result<Vec<Row>, Error> {
+    fn read_chunk(&mut self) -> Result<Vec<Row>, Error> {
         let chunk = self.chunk_len();
-        let (mut seen, mut last, mut rows, mut damage) = (0, Vec::new(), Vec::new(), Ok(()));
-        self.store.scan(Table::Keys, &self.prefix, from, &mut |key, row| {
+        let (mut seen, mut bytes, mut rows, mut damage) = (0, 0, Vec::new(), Ok(()));
+        // Where to go on, unless this chunk is the last one.
+        let mut next = None;
+        self.store.scan(Table::Keys, &self.range.prefix, &self.range.from, &mut |key, row| {
+            if self.range.end.as_ref().is_some_and(|end| key >= &end[..]) {
+                return ControlFlow::Break(());
+            }
             seen += 1;
             match (self.value)(row) {
-                Ok(value) if self.filters.iter().all(|filter| filter.takes(key, &value)) => rows.push(Row {
-                    key: Key::new(key),
-                    size: value.len(),
-                    value: (!self.keys_only || self.order.needs_value()).then_some(value),
-                }),
+                Ok(value) if self.filters.iter().all(|filter| filter.takes(key, &value)) => {
+                    let (key, size) = (Key::new(key), value.len());
+                    let value = (!self.keys_only || self.order.needs_value()).then_some(value);
+                    bytes += value.as_ref().map_or(0, Bytes::len);
+                    rows.push(Row { key, value, size });
+                }
                 Ok(_) => {}
-                Err(error) => damage = Err(error),
+                Err(error) => {
+                    damage = Err(error);
+                    return ControlFlow::Break(());
+                }
             }
-            if seen < chunk && damage.is_ok() {
+            if seen < chunk && bytes < CHUNK_BYTES {
                 return ControlFlow::Continue(());
             }
-            last = key.to_vec();
+            next = Some(after(key));
             ControlFlow::Break(())
         })?;
         damage?;
-        self.next = (seen == chunk).then(|| {
-            last.push(0);
-            last
-        });
+        self.has_more = next.is_some();
+        self.range.from = next.unwrap_or_default();
         Ok(rows)
     }
 
@@ -186,8 +250,8 @@ impl<R: Read> Rows<R> {
     /// Reads all rows and sorts them.
     fn read_sorted(&mut self) -> Result<Vec<Row>, Error> {
         let mut rows = Vec::new();
-        while let Some(from) = self.next.take() {
-            rows.append(&mut self.read_chunk(&from)?);
+        while self.has_more {
+            rows.append(&mut self.read_chunk()?);
         }
         match self.order {
             Order::Key => {}
@@ -222,13 +286,15 @@ impl<R: Read> Iterator for Rows<R> {
                 self.limit -= 1;
                 return Some(Ok(row));
             }
-            // After the last chunk and after an error there is no next.
-            let from = self.next.clone()?;
-            let read = if self.order == Order::Key { self.read_chunk(&from) } else { self.read_sorted() };
+            // After the last chunk and after an error there is no more.
+            if !self.has_more {
+                break;
+            }
+            let read = if self.order == Order::Key { self.read_chunk() } else { self.read_sorted() };
             match read {
                 Ok(rows) => self.chunk = rows.into_iter(),
                 Err(error) => {
-                    self.next = None;
+                    self.has_more = false;
                     return Some(Err(error));
                 }
             }

@@ -1,12 +1,15 @@
 //! Queries against rows that the Go implementation gave, and against a naive filter over a map.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod support;
+
 use anabranch_core::{
     Batch, Bytes, Config, Filter, Input, Is, Key, Order, Query, Replica, Row, Token, store::MemoryStore,
 };
 use proptest::prelude::*;
 use serde::Deserialize;
 use std::{cmp::Ordering, collections::BTreeMap};
+use support::Node;
 
 #[derive(Deserialize)]
 struct Queries {
@@ -108,6 +111,51 @@ fn a_snapshot_does_not_see_later_writes() {
     assert_eq!(replica.get(&Key::new("/0599")).unwrap().as_deref(), Some(&b"new"[..]));
 }
 
+#[test]
+fn a_page_costs_its_rows_wherever_it_begins() {
+    let mut node = Node::new();
+    let batch = (0..5_000).fold(Batch::new(), |batch, n| batch.put(format!("/{n:04}"), "v"));
+    node.commit(batch);
+    let last = Key::new("/4321");
+    let cases = [
+        (vec![Filter::Key(Is::Greater, last.clone())], Some(10), 10),
+        (vec![Filter::Key(Is::GreaterOrEqual, last.clone())], Some(10), 10),
+        (vec![Filter::Key(Is::Equal, last.clone())], None, 1),
+        (vec![Filter::Key(Is::Greater, Key::new("/1000")), Filter::Key(Is::Less, Key::new("/1011"))], None, 10),
+        (
+            vec![Filter::Key(Is::GreaterOrEqual, Key::new("/1000")), Filter::Key(Is::LessOrEqual, Key::new("/1009"))],
+            None,
+            10,
+        ),
+        (vec![Filter::KeyPrefix(Bytes::from_static(b"/432"))], None, 10),
+        (vec![Filter::KeyPrefix(Bytes::from_static(b"/432")), Filter::KeyPrefix(Bytes::from_static(b"/5"))], None, 0),
+    ];
+    for (filters, limit, rows) in cases {
+        let query = Query { filters, limit, ..Query::default() };
+        let before = node.ops();
+        assert_eq!(node.replica.query(&query).unwrap().len(), rows, "{query:?}");
+        // Besides its rows a query may see the first one that is too many.
+        assert!((node.ops() - before).reads() <= rows as u64 + 1, "{query:?}");
+    }
+}
+
+#[test]
+fn large_values_do_not_pile_up() {
+    let mut node = Node::new();
+    for n in 0..40 {
+        node.put(&format!("/{n:02}"), &"v".repeat(1 << 18));
+    }
+    let snapshot = node.replica.snapshot().unwrap();
+    let before = node.ops();
+    let mut rows = snapshot.rows(&Query::default());
+    assert!(rows.next().is_some());
+    let read = (node.ops() - before).bytes_read;
+    assert!(read < (1 << 20) + (1 << 19), "{read} bytes for the first row");
+    assert_eq!(rows.count(), 39);
+    let keys_only = Query { keys_only: true, ..Query::default() };
+    assert_eq!(node.replica.query(&keys_only).unwrap().len(), 40);
+}
+
 /// What a query means, without chunks, ranges and iterators.
 fn naive(data: &BTreeMap<Key, Bytes>, query: &Query) -> Vec<Row> {
     let prefix = Key::new(&query.prefix);
@@ -161,10 +209,13 @@ fn filter() -> impl Strategy<Value = Filter> {
     ]
 }
 
+fn orders() -> impl Strategy<Value = Order> {
+    prop::sample::select(vec![Order::Key, Order::KeyDescending, Order::Value, Order::ValueDescending])
+}
+
 fn query() -> impl Strategy<Value = Query> {
-    let orders = prop::sample::select(vec![Order::Key, Order::KeyDescending, Order::Value, Order::ValueDescending]);
-    let filters = prop::collection::vec(filter(), 0..2);
-    (text(), filters, orders, 0..20_usize, prop::option::of(0..20_usize), any::<bool>()).prop_map(
+    let filters = prop::collection::vec(filter(), 0..4);
+    (text(), filters, orders(), 0..20_usize, prop::option::of(0..20_usize), any::<bool>()).prop_map(
         |(prefix, filters, order, offset, limit, keys_only)| Query {
             prefix: prefix.into(),
             filters,
@@ -189,9 +240,20 @@ proptest! {
     }
 
     #[test]
-    fn chunks_meet_without_gap_or_overlap(rows in 250..1030_usize, offset in 0..1030_usize, limit in prop::option::of(0..600_usize)) {
+    fn chunks_meet_without_gap_or_overlap(
+        rows in 250..1030_usize,
+        filters in prop::collection::vec((comparison(), 0..1030_usize, any::<bool>()), 0..3),
+        order in orders(),
+        offset in prop_oneof![Just(0), 0..1030_usize],
+        limit in prop::option::of(0..600_usize),
+    ) {
         let data = (0..rows).map(|n| (Key::new(format!("/{n}")), Bytes::from(n.to_string()))).collect();
-        let query = Query { offset, limit, ..Query::default() };
+        let filter = |(is, n, by_key): (Is, usize, bool)| match by_key {
+            true => Filter::Key(is, Key::new(n.to_string())),
+            false => Filter::Value(is, n.to_string().into()),
+        };
+        let filters = filters.into_iter().map(filter).collect();
+        let query = Query { filters, order, offset, limit, ..Query::default() };
         prop_assert_eq!(replica(&data).query(&query).unwrap(), naive(&data, &query));
     }
 }
