@@ -12,7 +12,7 @@ use crate::{
     Cid, DagName, Error, Head,
     store::{Read, Table, Txn},
 };
-use alloc::{format, string::String, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
 use bytes::Bytes;
 
 /// A head as a new block needs it.
@@ -106,48 +106,46 @@ pub(crate) fn cover<S: Read>(
     node: &Node,
     gone: &mut Vec<Cid>,
 ) -> Result<(), Error> {
-    match node {
-        Node::Good { height, dag: of, .. } if of == dag => {
-            let key = row_key(dag, *height, parent);
-            if rows.get(Table::Heads, &key)?.is_some() {
-                rows.remove(Table::Heads, key);
-                counts.heads -= 1;
-                gone.push(*parent);
-            }
-            Ok(())
-        }
-        Node::Void { under, .. } => {
-            for cid in under {
-                let below =
-                    rows.node(cid)?.ok_or_else(|| Error::Corrupt(format!("the node row of block {cid} is missing")))?;
-                if matches!(below, Node::Good { .. }) {
-                    cover(rows, counts, dag, cid, &below, gone)?;
+    let (mut below, mut seen) = (Vec::from([(*parent, node.clone())]), BTreeSet::new());
+    while let Some((cid, node)) = below.pop() {
+        match node {
+            Node::Good { height, dag: of, .. } if of == *dag => {
+                let key = row_key(dag, height, &cid);
+                if rows.get(Table::Heads, &key)?.is_some() {
+                    rows.remove(Table::Heads, key);
+                    counts.heads -= 1;
+                    gone.push(cid);
                 }
             }
-            Ok(())
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The heads that a void block with this parent passes its children's links on to.
-pub(crate) fn under<S: Read>(rows: &Txn<'_, S>, parent: &Cid, node: &Node, found: &mut Vec<Cid>) -> Result<(), Error> {
-    match node {
-        Node::Good { .. } => {
-            if is_head(rows, parent, node)? {
-                found.push(*parent);
-            }
-        }
-        Node::Void { under, .. } => {
-            for cid in under {
-                if let Some(below) = rows.node(cid)?
-                    && is_head(rows, cid, &below)?
-                {
-                    found.push(*cid);
+            Node::Void { heads, through, .. } => {
+                for cid in heads.into_iter().chain(through) {
+                    if seen.insert(cid) {
+                        below.push((cid, merged(rows, &cid)?));
+                    }
                 }
             }
+            _ => {}
         }
-        Node::Pending { .. } | Node::Wanted { .. } => {}
     }
     Ok(())
+}
+
+fn merged<S: Read>(rows: &Txn<'_, S>, cid: &Cid) -> Result<Node, Error> {
+    rows.node(cid)?.ok_or_else(|| Error::Corrupt(format!("the node row of block {cid} is missing")))
+}
+
+/// What the row of a void block keeps of its parents: the heads among them, and the void ones
+/// through which more heads are reached.
+pub(crate) fn under<S: Read>(rows: &Txn<'_, S>, parents: &[(Cid, Node)]) -> Result<(Vec<Cid>, Vec<Cid>), Error> {
+    let (mut heads, mut through) = (Vec::new(), BTreeSet::new());
+    for (parent, node) in parents {
+        match node {
+            Node::Void { heads, through: below, .. } if heads.is_empty() && below.len() <= 1 => through.extend(below),
+            Node::Void { .. } => drop(through.insert(*parent)),
+            _ if is_head(rows, parent, node)? => heads.push(*parent),
+            _ => {}
+        }
+    }
+    heads.sort_unstable();
+    Ok((heads, through.into_iter().collect()))
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! good     1 | height u64 | declared u64 | DAG name
-//! void     2 | height u64 | digest* of the heads reached through it
+//! void     2 | height u64 | count u32 | digest* of so many heads | digest* of void blocks below
 //! pending  3 | depth u32 | size u64 | body 0 or 1
 //! wanted   4 | depth u32
 //! ```
@@ -24,9 +24,12 @@ pub(crate) enum Node {
     /// Merged for the sake of a good descendant; its delta counts for nothing.
     Void {
         height: u64,
-        /// The blocks below it, directly or through void ones, that were heads when it was merged:
-        /// what a good child of their DAG takes the headship from.
-        under: Vec<Cid>,
+        /// Its parents that were heads when it was merged: a good child takes the headship of those of its
+        /// DAG. What was no head then can never be one again.
+        heads: Vec<Cid>,
+        /// The void blocks below it through which more heads are reached. A void parent that only
+        /// passes one other on is left out for that one, so that a chain of them costs one look.
+        through: Vec<Cid>,
     },
     /// Its links are known, and some parent is not merged.
     Pending {
@@ -63,10 +66,12 @@ impl Node {
                 row.extend_from_slice(&declared.to_le_bytes());
                 row.extend_from_slice(dag.as_str().as_bytes());
             }
-            Self::Void { height, under } => {
+            Self::Void { height, heads, through } => {
                 row.push(2);
                 row.extend_from_slice(&height.to_le_bytes());
-                under.iter().for_each(|cid| row.extend_from_slice(cid.digest()));
+                // A block has far fewer links than that.
+                row.extend_from_slice(&(heads.len() as u32).to_le_bytes());
+                heads.iter().chain(through).for_each(|cid| row.extend_from_slice(cid.digest()));
             }
             Self::Pending { depth, size, body } => {
                 row.push(3);
@@ -93,8 +98,11 @@ impl Node {
             }
             2 => {
                 let (height, rest) = take_u64(rest)?;
+                let (heads, rest) = take_u32(rest)?;
                 let (digests, []) = rest.as_chunks::<32>() else { return None };
-                Self::Void { height, under: digests.iter().copied().map(Cid::from_digest).collect() }
+                let (heads, through) = digests.split_at_checked(heads as usize)?;
+                let cids = |digests: &[[u8; 32]]| digests.iter().copied().map(Cid::from_digest).collect();
+                Self::Void { height, heads: cids(heads), through: cids(through) }
             }
             3 => {
                 let (depth, rest) = take_u32(rest)?;

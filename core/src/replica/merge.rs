@@ -83,14 +83,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     fn merge_void(&mut self, cid: Cid, links: &[Cid]) -> Result<(), Error> {
         let parents = self.parents(links)?;
         let height = height_over(&parents);
-        let mut under = Vec::new();
-        for (parent, node) in &parents {
-            heads::under(&self.rows, parent, node, &mut under)?;
-        }
-        under.sort_unstable();
-        under.dedup();
+        let (heads, through) = heads::under(&self.rows, &parents)?;
         set::forget_early(&mut self.rows, &mut self.counts, &cid)?;
-        self.rows.put_node(&cid, &Node::Void { height, under });
+        self.rows.put_node(&cid, &Node::Void { height, heads, through });
         self.counts.void += 1;
         self.merged(cid, height, DagName::default(), true);
         Ok(())
