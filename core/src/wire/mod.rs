@@ -70,11 +70,11 @@ pub enum Flaw {
     NotDagPb(String),
     /// Its data is no delta.
     NotDelta(String),
-    /// Over [`BLOCK_BYTES_MERGED_MAX`](crate::limits::BLOCK_BYTES_MERGED_MAX).
+    /// Over [`BLOCK_BYTES_MERGED_MAX`].
     TooLarge,
     /// A link to something that is not dag-pb with sha2-256.
     ForeignLink,
-    /// Its DAG name is over [`DAG_NAME_BYTES_MAX`](crate::limits::DAG_NAME_BYTES_MAX).
+    /// Its DAG name is over [`DAG_NAME_BYTES_MAX`].
     DagNameTooLong,
     /// The embedder's [`Validator`](crate::Validator) says so.
     Refused,
