@@ -1,0 +1,95 @@
+//! Checksums over rows, on any engine.
+
+use anabranch_core::{
+    Bytes,
+    store::{Read, Store, StoreError, Table, Visit, WriteBatch},
+};
+use bytes::{BufMut, BytesMut};
+use std::ops::ControlFlow;
+use xxhash_rust::xxh3::Xxh3Default;
+
+/// Bytes that a checksum adds to a row.
+const SUM_LEN: usize = 8;
+
+/// A layer that ends every row in a checksum over its table, key and value.
+///
+/// Rot, and rows that an engine or a disk gives in place of others, then show as
+/// [`StoreError::Corrupt`] instead of being believed. A row that is missing altogether does not show.
+/// The sum is XXH3 of 64 bits: it finds accidents; it is no defence against someone who writes to the files.
+#[derive(Debug)]
+pub struct Checked<S>(S);
+
+impl<S> Checked<S> {
+    /// Lays checksums over an engine. All of its rows must have been written through this layer.
+    pub const fn new(engine: S) -> Self {
+        Self(engine)
+    }
+
+    /// The engine below.
+    pub const fn engine(&self) -> &S {
+        &self.0
+    }
+}
+
+fn sum(table: Table, key: &[u8], value: &[u8]) -> [u8; SUM_LEN] {
+    let mut hash = Xxh3Default::new();
+    // The key's length parts it from the value; it is below 2^32.
+    hash.update(&[table as u8]);
+    hash.update(&(key.len() as u32).to_le_bytes());
+    hash.update(key);
+    hash.update(value);
+    hash.digest().to_le_bytes()
+}
+
+fn sealed(table: Table, key: &[u8], value: &[u8]) -> Bytes {
+    let mut row = BytesMut::with_capacity(value.len() + SUM_LEN);
+    row.put_slice(value);
+    row.put_slice(&sum(table, key, value));
+    row.freeze()
+}
+
+fn opened(table: Table, key: &[u8], mut row: Bytes) -> Result<Bytes, StoreError> {
+    let damaged = || StoreError::Corrupt(format!("a row of table {table:?} does not match its checksum"));
+    let len = row.len().checked_sub(SUM_LEN).ok_or_else(damaged)?;
+    let found = row.split_off(len);
+    if found == sum(table, key, &row)[..] { Ok(row) } else { Err(damaged()) }
+}
+
+impl<S: Read> Read for Checked<S> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.0.get(table, key)?.map(|row| opened(table, key, row)).transpose()
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut damage = Ok(());
+        self.0.scan(table, prefix, from, &mut |key, row| match opened(table, key, row.clone()) {
+            Ok(row) => visit(key, &row),
+            Err(error) => {
+                damage = Err(error);
+                ControlFlow::Break(())
+            }
+        })?;
+        damage
+    }
+}
+
+impl<S: Store> Store for Checked<S> {
+    type Snapshot = Checked<S::Snapshot>;
+
+    fn snapshot(&self) -> Result<Self::Snapshot, StoreError> {
+        Ok(Checked(self.0.snapshot()?))
+    }
+
+    fn commit(&mut self, mut batch: WriteBatch) -> Result<(), StoreError> {
+        for (table, key, row) in &mut batch.rows {
+            if let Some(row) = row {
+                *row = sealed(*table, key, row);
+            }
+        }
+        self.0.commit(batch)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.0.sync()
+    }
+}

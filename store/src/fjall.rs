@@ -1,0 +1,247 @@
+//! fjall: the embedded default, a log-structured merge tree.
+
+use crate::{OpenError, error::store_error, folder::Folder};
+use anabranch_core::{
+    Bytes,
+    store::{Read, Store, StoreError, Table, Visit, WriteBatch},
+};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
+use std::{ops::ControlFlow, path::Path, sync::Arc};
+
+/// What fjall may use. The defaults suit a server with some gigabytes of memory.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct FjallOptions {
+    /// Memory for blocks of rows read from disk, in bytes.
+    pub cache_bytes: u64,
+    /// Rows are gathered in memory up to so many bytes a table before they are sorted into files.
+    pub memtable_bytes: u64,
+    /// Threads for flushing and compaction.
+    pub threads: usize,
+}
+
+impl Default for FjallOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(1, |cores| cores.get().clamp(1, 4));
+        Self { cache_bytes: 256 << 20, memtable_bytes: 64 << 20, threads }
+    }
+}
+
+/// A store on disk, on [fjall](https://docs.rs/fjall).
+///
+/// [`sync`](Store::sync) is one `fdatasync` of the journal.
+pub struct FjallStore {
+    db: Database,
+    spaces: Spaces,
+    // Last, so that the lock outlives the engine.
+    folder: Arc<Folder>,
+}
+
+/// The keyspaces of the tables. Those with few or short-lived rows share one, each under the byte of its number, since every
+/// keyspace costs buffers and files of its own.
+#[derive(Clone)]
+struct Spaces {
+    blocks: Keyspace,
+    nodes: Keyspace,
+    keys: Keyspace,
+    versions: Keyspace,
+    small: Keyspace,
+}
+
+impl Spaces {
+    fn open(db: &Database, options: &FjallOptions) -> fjall::Result<Self> {
+        let base =
+            || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes).manual_journal_persist(true);
+        Ok(Self {
+            blocks: db.keyspace("blocks", || base().with_kv_separation(Some(KvSeparationOptions::default())))?,
+            nodes: db.keyspace("nodes", base)?,
+            keys: db.keyspace("keys", base)?,
+            versions: db.keyspace("versions", base)?,
+            small: db.keyspace("small", base)?,
+        })
+    }
+
+    /// The keyspace of a table, and the byte that its rows begin with there.
+    const fn of(&self, table: Table) -> (&Keyspace, Option<u8>) {
+        match table {
+            Table::Blocks => (&self.blocks, None),
+            Table::Nodes => (&self.nodes, None),
+            Table::Keys => (&self.keys, None),
+            Table::Versions => (&self.versions, None),
+            _ => (&self.small, Some(table as u8)),
+        }
+    }
+}
+
+impl FjallStore {
+    /// Opens the store in this folder, or makes one in an empty or absent folder.
+    ///
+    /// # Errors
+    /// When the folder holds something else, is open elsewhere, cannot be written to, or is damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::open_with(path, &FjallOptions::default())
+    }
+
+    /// As [`open`](Self::open), with options.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with(path: impl AsRef<Path>, options: &FjallOptions) -> Result<Self, OpenError> {
+        Self::open_kind(path.as_ref(), "fjall", options)
+    }
+
+    pub(crate) fn open_kind(path: &Path, kind: &str, options: &FjallOptions) -> Result<Self, OpenError> {
+        let folder = Folder::open(path, kind)?;
+        let open = || {
+            let db = Database::builder(path.join("data"))
+                .cache_size(options.cache_bytes)
+                .worker_threads(options.threads.max(1))
+                .manual_journal_persist(true)
+                .open()?;
+            let spaces = Spaces::open(&db, options)?;
+            Ok((db, spaces))
+        };
+        let (db, spaces) = open().map_err(|error| open_error(folder.path(), error))?;
+        Ok(Self { db, spaces, folder: Arc::new(folder) })
+    }
+}
+
+fn open_error(path: &Path, error: fjall::Error) -> OpenError {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => OpenError::io(path, error),
+        fjall::Error::Locked => OpenError::Locked { path: path.to_path_buf() },
+        other => OpenError::Damaged { path: path.to_path_buf(), what: other.to_string() },
+    }
+}
+
+fn failed(error: fjall::Error) -> StoreError {
+    match error {
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => store_error(&error),
+        fjall::Error::Poisoned => {
+            StoreError::Io("an earlier write failed, so the engine takes no more; open the store again".into())
+        }
+        other => StoreError::Corrupt(other.to_string()),
+    }
+}
+
+impl std::fmt::Debug for FjallStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FjallStore").finish_non_exhaustive()
+    }
+}
+
+/// A row's key in the keyspace.
+fn in_space(byte: Option<u8>, key: &[u8]) -> Vec<u8> {
+    byte.into_iter().chain(key.iter().copied()).collect()
+}
+
+/// Where rows are read: the keyspace as it is, or a snapshot of it.
+trait Source {
+    fn row(&self, space: &Keyspace, key: &[u8]) -> fjall::Result<Option<fjall::UserValue>>;
+    fn rows(&self, space: &Keyspace, start: Vec<u8>) -> fjall::Iter;
+}
+
+/// Rows as they are now.
+struct Now;
+
+impl Source for Now {
+    fn row(&self, space: &Keyspace, key: &[u8]) -> fjall::Result<Option<fjall::UserValue>> {
+        space.get(key)
+    }
+
+    fn rows(&self, space: &Keyspace, start: Vec<u8>) -> fjall::Iter {
+        space.range(start..)
+    }
+}
+
+impl Source for fjall::Snapshot {
+    fn row(&self, space: &Keyspace, key: &[u8]) -> fjall::Result<Option<fjall::UserValue>> {
+        self.get(space, key)
+    }
+
+    fn rows(&self, space: &Keyspace, start: Vec<u8>) -> fjall::Iter {
+        self.range(space, start..)
+    }
+}
+
+fn get(source: &impl Source, spaces: &Spaces, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+    let (space, byte) = spaces.of(table);
+    let row = match byte {
+        None => source.row(space, key),
+        Some(_) => source.row(space, &in_space(byte, key)),
+    };
+    Ok(row.map_err(failed)?.map(Bytes::from))
+}
+
+fn scan(
+    source: &impl Source,
+    spaces: &Spaces,
+    (table, prefix, from): (Table, &[u8], &[u8]),
+    visit: &mut Visit<'_>,
+) -> Result<(), StoreError> {
+    let (space, byte) = spaces.of(table);
+    let skip = usize::from(byte.is_some());
+    let prefix = in_space(byte, prefix);
+    let start = in_space(byte, from).max(prefix.clone());
+    for row in source.rows(space, start) {
+        let (key, row) = row.into_inner().map_err(failed)?;
+        if !key.starts_with(&prefix) || visit(&key[skip..], &row.into()) == ControlFlow::Break(()) {
+            break;
+        }
+    }
+    Ok(())
+}
+
+impl Read for FjallStore {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        get(&Now, &self.spaces, table, key)
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        scan(&Now, &self.spaces, (table, prefix, from), visit)
+    }
+}
+
+impl Store for FjallStore {
+    type Snapshot = FjallSnapshot;
+
+    fn snapshot(&self) -> Result<FjallSnapshot, StoreError> {
+        let Self { db, spaces, folder } = self;
+        Ok(FjallSnapshot { at: db.snapshot(), spaces: spaces.clone(), _folder: folder.clone() })
+    }
+
+    fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        let mut writes = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.rows.len());
+        for (table, key, row) in batch.rows {
+            let (space, byte) = self.spaces.of(table);
+            let key = if byte.is_some() { Bytes::from(in_space(byte, &key)) } else { key };
+            match row {
+                Some(row) => writes.insert(space, key, row),
+                None => writes.remove(space, key),
+            }
+        }
+        writes.commit().map_err(failed)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.db.persist(PersistMode::SyncData).map_err(failed)
+    }
+}
+
+/// A view of a [`FjallStore`] at one moment. It holds back the engine's cleaning up: keep it for a query, not for ever.
+#[derive(Clone)]
+pub struct FjallSnapshot {
+    at: fjall::Snapshot,
+    spaces: Spaces,
+    _folder: Arc<Folder>,
+}
+
+impl Read for FjallSnapshot {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        get(&self.at, &self.spaces, table, key)
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        scan(&self.at, &self.spaces, (table, prefix, from), visit)
+    }
+}

@@ -1,0 +1,4 @@
+//! redb.
+/// redb
+#[derive(Debug)]
+pub struct RedbStore;
