@@ -6,7 +6,7 @@ use anabranch_core::{
 };
 use bytes::{BufMut, BytesMut};
 use std::ops::ControlFlow;
-use xxhash_rust::xxh3::Xxh3Default;
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 /// Bytes that a checksum adds to a row.
 const SUM_LEN: usize = 8;
@@ -31,14 +31,11 @@ impl<S> Checked<S> {
     }
 }
 
+/// The sum of a value, seeded with that of its key, seeded with its table: each parts what could run together. (One call for each
+/// is several times faster on short rows than a running hash.)
 fn sum(table: Table, key: &[u8], value: &[u8]) -> [u8; SUM_LEN] {
-    let mut hash = Xxh3Default::new();
-    // The key's length parts it from the value; it is below 2^32.
-    hash.update(&[table as u8]);
-    hash.update(&(key.len() as u32).to_le_bytes());
-    hash.update(key);
-    hash.update(value);
-    hash.digest().to_le_bytes()
+    let seed = xxh3_64_with_seed(key, table as u64);
+    xxh3_64_with_seed(value, seed).to_le_bytes()
 }
 
 fn sealed(table: Table, key: &[u8], value: &[u8]) -> Bytes {
