@@ -54,8 +54,18 @@ fn recount(rows: &MemoryStore) -> Recount {
     let ready: BTreeSet<Vec<u8>> = table(rows, Table::Ready).into_iter().map(|(key, _)| key).collect();
     let stored: BTreeMap<Vec<u8>, Bytes> = table(rows, Table::Blocks).into_iter().collect();
     let (now, when_room) = (keys_after(&wants, 0, 5), keys_after(&wants, 1, 5));
-    let down: BTreeSet<(Vec<u8>, Vec<u8>)> =
+    let mut down: BTreeSet<(Vec<u8>, Vec<u8>)> =
         keys_after(&waiting, b'm', 1).into_iter().map(|edge| (edge[..32].to_vec(), edge[32..].to_vec())).collect();
+    for (child, row) in nodes.iter().filter(|(_, row)| row[0] == 3) {
+        let (count, digests) = (u32::from_le_bytes(row[14..18].try_into().unwrap()) as usize, row[18..].chunks(32));
+        let edges = down.iter().filter(|(of, _)| of == child).count();
+        assert_eq!(
+            (edges + digests.len(), edges > 0 && digests.len() > 0),
+            (count, false),
+            "missing parents of {row:?}"
+        );
+        down.extend(digests.map(|parent| (child.clone(), parent.to_vec())));
+    }
     let up: BTreeSet<(Vec<u8>, Vec<u8>)> =
         keys_after(&waiting, b'c', 1).into_iter().map(|edge| (edge[32..].to_vec(), edge[..32].to_vec())).collect();
     assert_eq!(down, up, "edges are there both ways");

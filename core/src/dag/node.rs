@@ -5,7 +5,7 @@
 //! ```text
 //! good     1 | height u64 | declared u64 | DAG name
 //! void     2 | height u64 | count u32 | digest* of so many heads | digest* of void blocks below
-//! pending  3 | depth u32 | size u64 | body 0 or 1
+//! pending  3 | depth u32 | size u64 | body 0 or 1 | count u32 of parents it waits for | digest* of them, up to 4
 //! wanted   4 | depth u32
 //! ```
 
@@ -39,9 +39,37 @@ pub(crate) enum Node {
         size: u64,
         /// Whether its bytes are in the store.
         body: bool,
+        /// The parents that it waits for.
+        missing: Missing,
     },
     /// Only its CID is known, from the links of a block that waits for it.
     Wanted { depth: u32 },
+}
+
+/// How many parents a pending block names in its row; where it waits for more, they are edges of their own.
+const MISSING_FEW: usize = 4;
+
+/// The parents that a pending block waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Missing {
+    /// These.
+    Few(Vec<Cid>),
+    /// So many, each an edge.
+    Edges(u32),
+}
+
+impl Missing {
+    pub(crate) fn of(parents: &[Cid]) -> Self {
+        // A block has far fewer links than u32 holds.
+        if parents.len() > MISSING_FEW { Self::Edges(parents.len() as u32) } else { Self::Few(parents.to_vec()) }
+    }
+
+    pub(crate) const fn is_empty(&self) -> bool {
+        match self {
+            Self::Few(parents) => parents.is_empty(),
+            Self::Edges(count) => *count == 0,
+        }
+    }
 }
 
 impl Node {
@@ -73,11 +101,18 @@ impl Node {
                 row.extend_from_slice(&(heads.len() as u32).to_le_bytes());
                 heads.iter().chain(through).for_each(|cid| row.extend_from_slice(cid.digest()));
             }
-            Self::Pending { depth, size, body } => {
+            Self::Pending { depth, size, body, missing } => {
                 row.push(3);
                 row.extend_from_slice(&depth.to_le_bytes());
                 row.extend_from_slice(&size.to_le_bytes());
                 row.push(u8::from(*body));
+                match missing {
+                    Missing::Few(parents) => {
+                        row.extend_from_slice(&(parents.len() as u32).to_le_bytes());
+                        parents.iter().for_each(|cid| row.extend_from_slice(cid.digest()));
+                    }
+                    Missing::Edges(count) => row.extend_from_slice(&count.to_le_bytes()),
+                }
             }
             Self::Wanted { depth } => {
                 row.push(4);
@@ -107,7 +142,15 @@ impl Node {
             3 => {
                 let (depth, rest) = take_u32(rest)?;
                 let (size, rest) = take_u64(rest)?;
-                Self::Pending { depth, size, body: *rest.first()? == 1 }
+                let (body, rest) = rest.split_first()?;
+                let (count, rest) = take_u32(rest)?;
+                let (digests, []) = rest.as_chunks::<32>() else { return None };
+                let missing = if digests.is_empty() && count > 0 {
+                    Missing::Edges(count)
+                } else {
+                    Missing::Few(digests.iter().copied().map(Cid::from_digest).collect())
+                };
+                Self::Pending { depth, size, body: *body == 1, missing }
             }
             4 => Self::Wanted { depth: take_u32(rest)?.0 },
             _ => return None,

@@ -4,19 +4,22 @@
 //!
 //! ```text
 //! Waiting  'c' | parent | child                    a child that waits for the parent
-//! Waiting  'm' | child | parent                    the same edge, by child: a parent that is missing
+//! Waiting  'm' | child | parent                    the same edge, by child, where it waits for more than its node's row names
 //! Wants    0 | inverted depth u32 | digest         must be fetched now, deepest first
 //! Wants    1 | inverted depth u32 | digest → size  dropped body, fetched when there is room
 //! Ready    digest                                  all parents merged and the body here
 //! Bodies   depth u32 | digest → size               a body that may be dropped, nearest the heads first
 //! ```
 
-use super::{counts::Counts, node::Node};
+use super::{
+    counts::Counts,
+    node::{Missing, Node},
+};
 use crate::{
     Cid, Error,
     store::{Read, Table, Txn},
 };
-use alloc::{string::String, vec::Vec};
+use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
 
 /// Why a body is to be fetched: the first byte of a row of [`Table::Wants`].
@@ -76,51 +79,69 @@ fn damaged() -> Error {
     Error::Corrupt(String::from("a row of the pending graph does not decode"))
 }
 
-/// Notes that `child` waits for `parent`. Whether the parent became wanted by it is returned.
-pub(crate) fn wait<S: Read>(
-    rows: &mut Txn<'_, S>,
-    counts: &mut Counts,
-    child: &Cid,
-    parent: &Cid,
-    depth: u32,
-) -> Result<bool, Error> {
-    rows.put(Table::Waiting, edge(CHILDREN, parent, child), Bytes::new());
-    rows.put(Table::Waiting, edge(MISSING, child, parent), Bytes::new());
-    match rows.node(parent)? {
-        None => {
-            rows.put_node(parent, &Node::Wanted { depth });
-            counts.obligations += 1;
-            want(rows, counts, Want::Now, depth, parent, 0);
-            Ok(true)
+/// Notes that `child` waits for these parents, each named once.
+pub(crate) fn wait<S: Read>(rows: &mut Txn<'_, S>, child: &Cid, parents: &[Cid]) -> Missing {
+    let missing = Missing::of(parents);
+    for parent in parents {
+        rows.put(Table::Waiting, edge(CHILDREN, parent, child), Bytes::new());
+        if matches!(missing, Missing::Edges(_)) {
+            rows.put(Table::Waiting, edge(MISSING, child, parent), Bytes::new());
         }
-        Some(node) => Ok(matches!(node, Node::Wanted { .. })),
     }
+    missing
+}
+
+/// A pending block that waits for nothing any more.
+pub(crate) struct Freed {
+    pub(crate) cid: Cid,
+    pub(crate) depth: u32,
+    pub(crate) size: u64,
+    /// Whether its body is here.
+    pub(crate) body: bool,
 }
 
 /// Lets go of the edges to a merged parent, and gives the children that wait for nothing any more.
-pub(crate) fn release<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) -> Result<Vec<Cid>, Error> {
+pub(crate) fn release<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) -> Result<Vec<Freed>, Error> {
     let prefix = edges_of(CHILDREN, parent);
     let mut free = Vec::new();
     for (row, _) in rows.scan(Table::Waiting, &prefix, &prefix, usize::MAX)? {
-        let child = cid_at_end(&row)?;
+        let cid = cid_at_end(&row)?;
         rows.remove(Table::Waiting, row);
-        rows.remove(Table::Waiting, edge(MISSING, &child, parent));
-        if !rows.any(Table::Waiting, &edges_of(MISSING, &child))? {
-            free.push(child);
+        let Some(Node::Pending { depth, size, body, missing }) = rows.node(&cid)? else {
+            return Err(Error::Corrupt(format!("block {cid} waits for a parent and is not pending")));
+        };
+        let missing = match missing {
+            Missing::Few(mut parents) => {
+                parents.retain(|missing| missing != parent);
+                Missing::Few(parents)
+            }
+            Missing::Edges(count) => {
+                rows.remove(Table::Waiting, edge(MISSING, &cid, parent));
+                Missing::Edges(count.checked_sub(1).ok_or_else(damaged)?)
+            }
+        };
+        if missing.is_empty() {
+            free.push(Freed { cid, depth, size, body });
         }
+        rows.put_node(&cid, &Node::Pending { depth, size, body, missing });
     }
     Ok(free)
 }
 
 /// Some of the parents that the block waits for.
-pub(crate) fn missing<S: Read>(rows: &Txn<'_, S>, child: &Cid, limit: usize) -> Result<Vec<Cid>, Error> {
-    let prefix = edges_of(MISSING, child);
-    rows.scan(Table::Waiting, &prefix, &prefix, limit)?.iter().map(|(row, _)| cid_at_end(row)).collect()
-}
-
-/// Whether the block still waits for a parent.
-pub(crate) fn waits<S: Read>(rows: &Txn<'_, S>, child: &Cid) -> Result<bool, Error> {
-    Ok(rows.any(Table::Waiting, &edges_of(MISSING, child))?)
+pub(crate) fn missing<S: Read>(
+    rows: &Txn<'_, S>,
+    child: &Cid,
+    missing: Missing,
+    limit: usize,
+) -> Result<Vec<Cid>, Error> {
+    match missing {
+        Missing::Few(parents) => Ok(parents.into_iter().take(limit).collect()),
+        Missing::Edges(_) => {
+            let prefix = edges_of(MISSING, child);
+            rows.scan(Table::Waiting, &prefix, &prefix, limit)?.iter().map(|(row, _)| cid_at_end(row)).collect()
+        }
+    }
 }
 
 /// Adds a row of wants.
@@ -167,9 +188,13 @@ pub(crate) fn keep_body<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, dep
     counts.pending_bytes += bytes.len() as u64;
 }
 
-/// Marks a pending block whose parents are all merged and whose body is here: it is not dropped any more.
-pub(crate) fn ready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, depth: u32, cid: &Cid) {
+/// A pending block's parents are all merged and its body is here: it is not dropped any more.
+pub(crate) fn not_to_be_dropped<S: Read>(rows: &mut Txn<'_, S>, depth: u32, cid: &Cid) {
     rows.remove(Table::Bodies, body_key(depth, cid));
+}
+
+/// Notes for a later step that a block may be merged.
+pub(crate) fn ready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid) {
     rows.put(Table::Ready, cid.to_row(), Bytes::new());
     counts.ready += 1;
 }
@@ -180,11 +205,9 @@ pub(crate) fn next_ready<S: Read>(rows: &Txn<'_, S>, limit: usize) -> Result<Vec
 }
 
 /// Forgets that a block was ready: it is merged now.
-pub(crate) fn unready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid, size: u64) -> Result<(), Error> {
-    rows.take_back(Table::Ready, cid.to_row())?;
+pub(crate) fn unready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid) {
+    rows.remove(Table::Ready, cid.to_row());
     counts.ready -= 1;
-    counts.pending_bytes -= size;
-    Ok(())
 }
 
 /// Drops bodies, nearest the heads first, until what is kept fits.
@@ -195,7 +218,8 @@ pub(crate) fn drop_bodies<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, b
         let depth = u32::from_be_bytes(*key.first_chunk().ok_or_else(damaged)?);
         rows.remove(Table::Bodies, key);
         rows.remove(Table::Blocks, cid.to_row());
-        rows.put_node(&cid, &Node::Pending { depth, size, body: false });
+        let Some(Node::Pending { missing, .. }) = rows.node(&cid)? else { return Err(damaged()) };
+        rows.put_node(&cid, &Node::Pending { depth, size, body: false, missing });
         want(rows, counts, Want::WhenRoom, depth, &cid, size);
         counts.pending_bytes -= size;
     }

@@ -71,7 +71,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 pending::unwant(&mut self.rows, &mut self.counts, depth, cid)?;
             }
             Some(Node::Pending { body: true, .. }) => {
-                pending::unready(&mut self.rows, &mut self.counts, cid, size)?;
+                self.unready(cid, size);
             }
             _ => return Ok(false),
         }

@@ -6,7 +6,7 @@ use crate::{
     dag::{
         heads,
         node::Node,
-        pending::{self, Want},
+        pending::{self, Freed, Want},
     },
     set::{self, Removal},
     store::{Store, Table},
@@ -18,28 +18,41 @@ use alloc::{format, vec::Vec};
 const READY_PAGE: usize = 256;
 
 impl<S: Store, V: Validator> Step<'_, S, V> {
-    /// Merges what is ready, up to the step's limit.
+    /// Merges what is ready, up to the step's limit: what this step has freed, then what earlier ones left.
     pub(super) fn merge_ready(&mut self) -> Result<(), Error> {
         let (mut merged_bytes, mut page) = (0, Vec::new().into_iter());
-        while self.counts.ready > 0 && merged_bytes < self.config.step_bytes_max.max(1) {
-            // Taken many at a time: a scan passes over all rows that this step has removed.
-            if page.len() == 0 {
-                page = pending::next_ready(&self.rows, READY_PAGE)?.into_iter();
-            }
-            let Some(cid) = page.next() else { break };
+        while merged_bytes < self.config.step_bytes_max.max(1) {
+            let cid = match self.ready.pop_front() {
+                Some(cid) => cid,
+                None if self.counts.ready == 0 => break,
+                None => {
+                    // Taken many at a time: a scan passes over all rows that this step has removed.
+                    if page.len() == 0 {
+                        page = pending::next_ready(&self.rows, READY_PAGE)?.into_iter();
+                    }
+                    let Some(cid) = page.next() else { break };
+                    pending::unready(&mut self.rows, &mut self.counts, &cid);
+                    cid
+                }
+            };
             let bytes = self.rows.body(&cid)?;
             merged_bytes += bytes.len() as u64;
-            pending::unready(&mut self.rows, &mut self.counts, &cid, bytes.len() as u64)?;
+            self.counts.pending_bytes -= bytes.len() as u64;
             let block = self.read(&bytes);
-            self.merge(cid, &bytes, block)?;
+            self.merge(cid, &block)?;
         }
         Ok(())
     }
 
-    /// Merges an obligation whose parents are all merged.
-    pub(super) fn merge(&mut self, cid: Cid, bytes: &Bytes, block: Block) -> Result<(), Error> {
-        self.counts.obligations -= 1;
+    /// Merges an obligation that has just come and whose parents are all merged.
+    pub(super) fn merge_new(&mut self, cid: Cid, bytes: &Bytes, block: &Block) -> Result<(), Error> {
         self.rows.put(Table::Blocks, cid.to_row(), bytes.clone());
+        self.merge(cid, block)
+    }
+
+    /// Merges an obligation whose parents are all merged and whose bytes are here.
+    fn merge(&mut self, cid: Cid, block: &Block) -> Result<(), Error> {
+        self.counts.obligations -= 1;
         match &block.delta {
             Ok(delta) => self.merge_good(cid, &block.links, delta, &[])?,
             Err(_) => self.merge_void(cid, &block.links)?,
@@ -106,20 +119,26 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// A pending block waits for nothing any more: it is ready, or its body is fetched for that.
-    fn free(&mut self, cid: Cid) -> Result<(), Error> {
-        match self.rows.node(&cid)? {
-            Some(Node::Pending { depth, body: true, .. }) => {
-                pending::ready(&mut self.rows, &mut self.counts, depth, &cid);
-            }
-            Some(Node::Pending { depth, size, body: false }) => {
-                pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
-                pending::want(&mut self.rows, &mut self.counts, Want::Now, depth, &cid, size);
-                let peers = self.fetch.suppliers().clone();
-                self.fetch.obligation(cid, &peers);
-            }
-            _ => return Err(Error::Corrupt(format!("block {cid} waits for a parent and is not pending"))),
+    fn free(&mut self, Freed { cid, depth, size, body }: Freed) -> Result<(), Error> {
+        if body {
+            pending::not_to_be_dropped(&mut self.rows, depth, &cid);
+            self.ready.push_back(cid);
+        } else {
+            pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
+            pending::want(&mut self.rows, &mut self.counts, Want::Now, depth, &cid, size);
+            let peers = self.fetch.suppliers().clone();
+            self.fetch.obligation(cid, &peers);
         }
         Ok(())
+    }
+
+    /// A block that may be merged is not to be, for it was made here.
+    pub(super) fn unready(&mut self, cid: &Cid, size: u64) {
+        match self.ready.iter().position(|ready| ready == cid) {
+            Some(at) => drop(self.ready.remove(at)),
+            None => pending::unready(&mut self.rows, &mut self.counts, cid),
+        }
+        self.counts.pending_bytes -= size;
     }
 }
 

@@ -3,7 +3,11 @@
 use super::step::Step;
 use crate::{
     Bytes, Cid, Effect, Error, Event, Peer, Validator, Verdict,
-    dag::{heads, node::Node, pending},
+    dag::{
+        heads,
+        node::{Missing, Node},
+        pending::{self, Want},
+    },
     store::Store,
     wire::{self, Block},
 };
@@ -61,7 +65,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                     self.fetch.obligation(cid, &[from]);
                     wanted.push(cid);
                 }
-                Some(Node::Pending { .. }) => below.append(&mut pending::missing(&self.rows, &cid, *looks)?),
+                Some(Node::Pending { missing, .. }) => {
+                    below.append(&mut pending::missing(&self.rows, &cid, missing, *looks)?);
+                }
                 _ => {}
             }
         }
@@ -82,10 +88,10 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 self.fetch.done(&cid);
                 return Ok(());
             }
-            Some(Node::Pending { depth, .. }) => {
+            Some(Node::Pending { depth, missing, .. }) => {
                 self.fetch.served(from);
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
-                self.body_came_back(cid, bytes, depth)?;
+                self.body_came_back(cid, bytes, depth, missing)?;
             }
             Some(Node::Wanted { depth }) => {
                 self.fetch.served(from);
@@ -137,38 +143,52 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// An obligation's bytes came for the first time: it is merged, or waits for its parents.
     fn admit(&mut self, from: Peer, cid: Cid, bytes: &Bytes, block: Block, depth: u32) -> Result<(), Error> {
-        let mut missing = Vec::new();
+        let (mut missing, mut wanted) = (Vec::new(), Vec::new());
         for link in &block.links {
-            if !self.rows.node(link)?.is_some_and(|node| node.is_merged()) {
-                missing.push(*link);
+            match self.rows.node(link)? {
+                Some(node) if node.is_merged() => continue,
+                Some(Node::Wanted { .. }) => wanted.push(*link),
+                Some(_) => {}
+                None => {
+                    self.owe(link, depth.saturating_add(1));
+                    wanted.push(*link);
+                }
             }
+            missing.push(*link);
         }
         let mut peers = self.fetch.peers_of(&cid);
         self.fetch.done(&cid);
         if missing.is_empty() {
-            return self.merge(cid, bytes, block);
+            return self.merge_new(cid, bytes, &block);
         }
         crate::fetch::remember(&mut peers, from);
-        for link in &missing {
-            if pending::wait(&mut self.rows, &mut self.counts, &cid, link, depth.saturating_add(1))? {
-                self.fetch.obligation(*link, &peers);
-            }
-        }
+        wanted.iter().for_each(|link| self.fetch.obligation(*link, &peers));
         self.fetch.pump(self.config, self.out);
         self.fetch.hurry(&missing, self.config, self.out);
-        self.rows.put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true });
-        pending::keep_body(&mut self.rows, &mut self.counts, depth, &cid, bytes);
-        pending::drop_bodies(&mut self.rows, &mut self.counts, self.config.pending_bytes_max)
+        let missing = pending::wait(&mut self.rows, &cid, &missing);
+        self.keep(cid, bytes, depth, missing)
+    }
+
+    /// A block becomes known by a link to it: it is owed from now on.
+    fn owe(&mut self, cid: &Cid, depth: u32) {
+        self.rows.put_node(cid, &Node::Wanted { depth });
+        self.counts.obligations += 1;
+        pending::want(&mut self.rows, &mut self.counts, Want::Now, depth, cid, 0);
     }
 
     /// The bytes of a pending block came again after they had been dropped.
-    fn body_came_back(&mut self, cid: Cid, bytes: &Bytes, depth: u32) -> Result<(), Error> {
+    fn body_came_back(&mut self, cid: Cid, bytes: &Bytes, depth: u32, missing: Missing) -> Result<(), Error> {
         self.fetch.done(&cid);
-        if !pending::waits(&self.rows, &cid)? {
+        if missing.is_empty() {
             let block = self.read(bytes);
-            return self.merge(cid, bytes, block);
+            return self.merge_new(cid, bytes, &block);
         }
-        self.rows.put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true });
+        self.keep(cid, bytes, depth, missing)
+    }
+
+    /// Keeps a block that waits for its parents, its body as long as there is room.
+    fn keep(&mut self, cid: Cid, bytes: &Bytes, depth: u32, missing: Missing) -> Result<(), Error> {
+        self.rows.put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true, missing });
         pending::keep_body(&mut self.rows, &mut self.counts, depth, &cid, bytes);
         pending::drop_bodies(&mut self.rows, &mut self.counts, self.config.pending_bytes_max)
     }

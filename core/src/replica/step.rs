@@ -2,7 +2,7 @@
 
 use super::Replica;
 use crate::{
-    Config, Effect, Error, Validator,
+    Cid, Config, Effect, Error, Validator,
     dag::{
         counts::Counts,
         heads,
@@ -14,7 +14,7 @@ use crate::{
     store::{Store, Table, Txn, WriteBatch},
     wire,
 };
-use alloc::{string::String, vec::Vec};
+use alloc::{collections::VecDeque, string::String, vec::Vec};
 use bytes::Bytes;
 
 const FORMAT_ROW: &[u8] = b"format";
@@ -31,6 +31,8 @@ const REFETCHES_MAX: usize = 64;
 pub(super) struct Step<'a, S, V> {
     pub(super) rows: Txn<'a, S>,
     pub(super) counts: Counts,
+    /// Blocks that may be merged, known to this step alone.
+    pub(super) ready: VecDeque<Cid>,
     pub(super) fetch: &'a mut Fetcher,
     pub(super) gossip: &'a mut Gossip,
     pub(super) config: &'a Config,
@@ -47,8 +49,20 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
     ) -> Result<(WriteBatch, Counts), Error> {
         let Replica { store, config, validator, counts, fetch, gossip, .. } = replica;
         let before = *counts;
-        let mut step = Self { rows: Txn::new(store), counts: before, fetch, gossip, config, validator, out };
+        let mut step = Self {
+            rows: Txn::new(store),
+            counts: before,
+            ready: VecDeque::new(),
+            fetch,
+            gossip,
+            config,
+            validator,
+            out,
+        };
         work(&mut step)?;
+        for cid in core::mem::take(&mut step.ready) {
+            pending::ready(&mut step.rows, &mut step.counts, &cid);
+        }
         step.fetch_more()?;
         if step.counts != before {
             step.counts.write(&mut step.rows);

@@ -32,16 +32,6 @@ impl<'s, S: Read> Txn<'s, S> {
         self.changes.set(table, key.into(), None);
     }
 
-    /// Removes a row that the store may not hold yet. Then no trace of it stays, for later scans to pass over.
-    pub(crate) fn take_back(&mut self, table: Table, key: Bytes) -> Result<(), StoreError> {
-        if self.store.get(table, &key)?.is_some() {
-            self.remove(table, key);
-        } else {
-            self.changes.forget(table, &key);
-        }
-        Ok(())
-    }
-
     /// Up to `limit` rows whose key begins with `prefix` and is at least `from`, in order.
     pub(crate) fn scan(
         &self,
@@ -59,11 +49,6 @@ impl<'s, S: Read> Txn<'s, S> {
             if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })?;
         Ok(found)
-    }
-
-    /// Whether any row has the prefix.
-    pub(crate) fn any(&self, table: Table, prefix: &[u8]) -> Result<bool, StoreError> {
-        Ok(!self.scan(table, prefix, prefix, 1)?.is_empty())
     }
 
     /// The changes, tables in their order and keys ascending.
