@@ -60,7 +60,7 @@ impl Read for SimDisk {
 impl Store for SimDisk {
     type Snapshot = MemoryStore;
 
-    fn snapshot(&self) -> Result<MemoryStore, StoreError> {
+    fn snapshot(&mut self) -> Result<MemoryStore, StoreError> {
         self.rows.snapshot()
     }
 

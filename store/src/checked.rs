@@ -76,7 +76,7 @@ impl<S: Read> Read for Checked<S> {
 impl<S: Store> Store for Checked<S> {
     type Snapshot = Checked<S::Snapshot>;
 
-    fn snapshot(&self) -> Result<Self::Snapshot, StoreError> {
+    fn snapshot(&mut self) -> Result<Self::Snapshot, StoreError> {
         Ok(Checked(self.0.snapshot()?))
     }
 

@@ -1,7 +1,10 @@
 //! Why a store could not be opened.
 
 use anabranch_core::store::StoreError;
-use std::{fmt, io, path::PathBuf};
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 /// Why a folder could not be opened as a store. Nothing in it was changed.
 #[derive(Debug)]
@@ -71,6 +74,15 @@ impl OpenError {
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::ReadOnly { path },
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full { path },
             _ => Self::Io { path, source },
+        }
+    }
+
+    /// What a failure to read the first rows is.
+    pub(crate) fn store(path: &Path, error: StoreError) -> Self {
+        let path = path.to_path_buf();
+        match error {
+            StoreError::Io(why) => Self::Io { path, source: io::Error::other(why) },
+            StoreError::Corrupt(what) => Self::Damaged { path, what },
         }
     }
 }

@@ -205,7 +205,7 @@ impl Read for FjallStore {
 impl Store for FjallStore {
     type Snapshot = FjallSnapshot;
 
-    fn snapshot(&self) -> Result<FjallSnapshot, StoreError> {
+    fn snapshot(&mut self) -> Result<FjallSnapshot, StoreError> {
         let Self { db, spaces, folder } = self;
         Ok(FjallSnapshot { at: db.snapshot(), spaces: spaces.clone(), _folder: folder.clone() })
     }

@@ -5,13 +5,16 @@
 
 #![forbid(unsafe_code)]
 
+mod buffered;
 mod checked;
 mod error;
 mod fjall;
 mod folder;
 #[cfg(feature = "redb")]
 mod redb;
+mod window;
 
+pub use buffered::Buffered;
 pub use checked::Checked;
 pub use error::OpenError;
 pub use fjall::{FjallOptions, FjallSnapshot, FjallStore};
@@ -20,13 +23,23 @@ pub use redb::RedbStore;
 
 use std::path::Path;
 
-/// The default: fjall, its rows checked.
-pub type DiskStore = Checked<FjallStore>;
+/// The default: fjall, its rows checked, commits held back until the sync.
+pub type DiskStore = Buffered<Checked<FjallStore>>;
 
 /// Opens the store in this folder, or makes one in an empty or absent folder.
 ///
 /// # Errors
 /// When the folder holds something else, is open elsewhere, cannot be written to, or is damaged. Nothing in it was changed then.
 pub fn open(path: impl AsRef<Path>) -> Result<DiskStore, OpenError> {
-    Ok(Checked::new(FjallStore::open_kind(path.as_ref(), "fjall checked", &FjallOptions::default())?))
+    open_with(path, &FjallOptions::default())
+}
+
+/// As [`open`], with options for the engine.
+///
+/// # Errors
+/// As `open`.
+pub fn open_with(path: impl AsRef<Path>, options: &FjallOptions) -> Result<DiskStore, OpenError> {
+    let path = path.as_ref();
+    let engine = Checked::new(FjallStore::open_kind(path, "fjall checked", options)?);
+    Buffered::new(engine).map_err(|error| OpenError::store(path, error))
 }

@@ -178,9 +178,13 @@ impl<S: Store, V: Validator> Replica<S, V> {
     /// A view of the state as it is now, which later steps do not change.
     ///
     /// # Errors
-    /// When the store cannot give one.
-    pub fn snapshot(&self) -> Result<View<S::Snapshot>, Error> {
-        Ok(View::new(self.store.snapshot()?))
+    /// When the store cannot give one; then the replica has stopped: open its store again.
+    pub fn snapshot(&mut self) -> Result<View<S::Snapshot>, Error> {
+        if self.stopped {
+            return Err(Error::Stopped);
+        }
+        let rows = self.store.snapshot().inspect_err(|_| self.stopped = true)?;
+        Ok(View::new(rows))
     }
 
     const fn view(&self) -> View<&S> {

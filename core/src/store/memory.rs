@@ -59,7 +59,7 @@ impl Read for MemoryStore {
 impl Store for MemoryStore {
     type Snapshot = Self;
 
-    fn snapshot(&self) -> Result<Self, StoreError> {
+    fn snapshot(&mut self) -> Result<Self, StoreError> {
         Ok(self.clone())
     }
 

@@ -1,10 +1,12 @@
 //! What a replica asks of a disk, and a store in memory that gives it.
 
 mod memory;
+mod overlay;
 mod row_key;
 mod txn;
 
 pub use memory::MemoryStore;
+pub use overlay::Overlay;
 pub(crate) use txn::Txn;
 
 use alloc::{string::String, vec::Vec};
@@ -122,11 +124,11 @@ pub trait Store: Read {
     /// A view of the rows as they were when it was taken; commits that come later do not show in it.
     type Snapshot: Read;
 
-    /// Takes a snapshot.
+    /// Takes a snapshot. A store that holds commits back may hand them to its engine for that.
     ///
     /// # Errors
-    /// When the engine cannot.
-    fn snapshot(&self) -> Result<Self::Snapshot, StoreError>;
+    /// When the engine cannot. The store is then opened again; what was synced is there.
+    fn snapshot(&mut self) -> Result<Self::Snapshot, StoreError>;
 
     /// Makes all changes of the batch, or none. Commits become durable in the order in which they
     /// were made: after a crash the store holds all commits up to some point not before the last sync.

@@ -164,7 +164,7 @@ impl Read for Disk {
 impl Store for Disk {
     type Snapshot = Self;
 
-    fn snapshot(&self) -> Result<Self, StoreError> {
+    fn snapshot(&mut self) -> Result<Self, StoreError> {
         Ok(self.clone())
     }
 

@@ -1,0 +1,191 @@
+//! Commits held back until the sync.
+
+use crate::window::Window;
+use anabranch_core::{
+    Bytes,
+    store::{Overlay, Read, Store, StoreError, Table, Visit, WriteBatch},
+};
+use std::ops::ControlFlow;
+
+/// The tables whose front is kept in memory: short-lived rows, scanned from the front.
+const WINDOWED: [Table; 5] = [Table::Meta, Table::Heads, Table::Wants, Table::Ready, Table::Bodies];
+/// What a row costs beside its bytes, roughly.
+const ROW_BYTES: usize = 64;
+/// Commits are handed to the engine when they hold so many bytes, sync or no sync.
+const HELD_BYTES_MAX: usize = 16 << 20;
+
+/// A layer that hands commits to the engine at the next sync, as one.
+///
+/// A commit need not be durable before the sync, so between two syncs rows that come and go, and rows that are written again and
+/// again, cost the engine nothing. What a crash leaves is what the [`Store`] promises: all commits up to some point not before the last sync.
+///
+/// Memory: up to 16 MiB of commits, and the first 8,192 rows of each of five small tables.
+#[derive(Debug)]
+pub struct Buffered<S> {
+    engine: S,
+    /// What the engine has not been given.
+    held: Overlay,
+    held_bytes: usize,
+    windows: [Option<Window>; Table::ALL.len()],
+    /// The engine refused what it was given: nothing below can be trusted to be of one moment.
+    failed: bool,
+}
+
+impl<S: Store> Buffered<S> {
+    /// Lays the layer over an engine, reading the fronts of its small tables.
+    ///
+    /// # Errors
+    /// When the engine cannot be read.
+    pub fn new(engine: S) -> Result<Self, StoreError> {
+        let mut windows = std::array::from_fn(|_| None);
+        for table in WINDOWED {
+            windows[table as usize] = Some(Window::read(&engine, table, &[])?);
+        }
+        Ok(Self { engine, held: Overlay::new(), held_bytes: 0, windows, failed: false })
+    }
+
+    /// The engine below. It lacks what is held back.
+    pub const fn engine(&self) -> &S {
+        &self.engine
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.failed {
+            return Err(StoreError::Io("an earlier write failed, so the store takes no more; open it again".into()));
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, table: Table, key: Bytes, row: Option<Bytes>) {
+        let len = key.len();
+        let added = len + row.as_ref().map_or(0, Bytes::len) + ROW_BYTES;
+        let window = self.windows[table as usize].as_mut().filter(|window| window.covers(&key));
+        let before = match (window, row) {
+            (Some(window), Some(row)) => {
+                window.put(key.clone(), row.clone(), self.held.get(table, &key) == Some(None));
+                self.held.set(table, key, Some(row))
+            }
+            (Some(window), None) => match window.remove(&key) {
+                Some(true) => self.held.set(table, key, None),
+                // The engine never heard of the row: it comes and goes without.
+                Some(false) => {
+                    self.release(len, self.held.get(table, &key).flatten().map_or(0, Bytes::len));
+                    self.held.forget(table, &key);
+                    return;
+                }
+                None => return,
+            },
+            (None, row) => self.held.set(table, key, row),
+        };
+        if let Some(before) = before {
+            self.release(len, before.map_or(0, |row| row.len()));
+        }
+        self.held_bytes += added;
+    }
+
+    const fn release(&mut self, key: usize, row: usize) {
+        self.held_bytes = self.held_bytes.saturating_sub(key + row + ROW_BYTES);
+    }
+
+    /// Hands what is held to the engine.
+    fn flush(&mut self) -> Result<(), StoreError> {
+        self.check()?;
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let batch = std::mem::take(&mut self.held).into_batch();
+        self.held_bytes = 0;
+        for (table, key, row) in &batch.rows {
+            if let (Some(window), Some(_)) = (&mut self.windows[*table as usize], row) {
+                window.told(key);
+            }
+        }
+        let done = self.engine.commit(batch);
+        self.failed = done.is_err();
+        done
+    }
+
+    /// Moves windows on that have run empty.
+    fn refill(&mut self) -> Result<(), StoreError> {
+        for table in WINDOWED {
+            if let Some(from) = self.windows[table as usize].as_ref().and_then(Window::bound_of_empty).cloned() {
+                let rows = Merged { held: &self.held, engine: &self.engine };
+                self.windows[table as usize] = Some(Window::read(&rows, table, &from)?);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The engine's rows with what is held laid over them.
+struct Merged<'a, S> {
+    held: &'a Overlay,
+    engine: &'a S,
+}
+
+impl<S: Read> Read for Merged<'_, S> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        match self.held.get(table, key) {
+            Some(change) => Ok(change.cloned()),
+            None => self.engine.get(table, key),
+        }
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.held.scan(self.engine, table, prefix, from, visit)
+    }
+}
+
+impl<S: Store> Read for Buffered<S> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.check()?;
+        match self.windows[table as usize].as_ref().filter(|window| window.covers(key)) {
+            Some(window) => Ok(window.get(key).cloned()),
+            None => Merged { held: &self.held, engine: &self.engine }.get(table, key),
+        }
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.check()?;
+        let mut from = from.max(prefix);
+        if let Some(window) = &self.windows[table as usize] {
+            for (key, row) in window.from(from) {
+                if !key.starts_with(prefix) || visit(key, row) == ControlFlow::Break(()) {
+                    return Ok(());
+                }
+            }
+            match window.bound() {
+                Some(bound) => from = from.max(bound),
+                None => return Ok(()),
+            }
+        }
+        Merged { held: &self.held, engine: &self.engine }.scan(table, prefix, from, visit)
+    }
+}
+
+impl<S: Store> Store for Buffered<S> {
+    type Snapshot = S::Snapshot;
+
+    fn snapshot(&mut self) -> Result<S::Snapshot, StoreError> {
+        self.flush()?;
+        self.engine.snapshot()
+    }
+
+    fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.check()?;
+        // Before the batch is taken, so that after a failure nothing of it is here.
+        if self.held_bytes > HELD_BYTES_MAX {
+            self.flush()?;
+        }
+        self.refill()?;
+        for (table, key, row) in batch.rows {
+            self.change(table, key, row);
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.flush()?;
+        self.engine.sync()
+    }
+}
