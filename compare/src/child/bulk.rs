@@ -63,7 +63,7 @@ impl<S: Store + Send, F: Fn(&Path) -> Result<S, Failure>> Run<'_, F> {
     }
 
     pub(super) fn scan(&self) -> Result<(), Failure> {
-        let replica = self.written()?.writer.replica;
+        let mut replica = self.written()?.writer.replica;
         let query = Query { prefix: Bytes::from(PREFIX), ..Query::default() };
         let (start, mut rows) = (Instant::now(), 0);
         while start.elapsed() < SCAN_MIN {

@@ -43,7 +43,7 @@ impl<S: Read> Read for Counted<S> {
 impl<S: Store> Store for Counted<S> {
     type Snapshot = S::Snapshot;
 
-    fn snapshot(&self) -> Result<S::Snapshot, StoreError> {
+    fn snapshot(&mut self) -> Result<S::Snapshot, StoreError> {
         self.store.snapshot()
     }
 
@@ -91,7 +91,7 @@ impl<S: Read> Read for Recorded<S> {
 impl<S: Store> Store for Recorded<S> {
     type Snapshot = S::Snapshot;
 
-    fn snapshot(&self) -> Result<S::Snapshot, StoreError> {
+    fn snapshot(&mut self) -> Result<S::Snapshot, StoreError> {
         self.store.snapshot()
     }
 

@@ -12,6 +12,7 @@ use crate::{
     workload::{Store, Workload},
 };
 use anabranch_core::store::MemoryStore;
+use anabranch_store::{Buffered, FjallStore};
 use std::{
     error::Error,
     io::Write,
@@ -63,7 +64,8 @@ pub(crate) fn run(args: &RunArgs) -> Result<(), Failure> {
         Store::Memory => Run { args, opener: |_: &Path| Ok(MemoryStore::new()) }.workload(),
         Store::Disk => Run { args, opener: |dir: &Path| Ok(anabranch_store::open(dir)?) }.workload(),
         Store::DiskUnchecked => {
-            Run { args, opener: |dir: &Path| Ok(anabranch_store::FjallStore::open(dir)?) }.workload()
+            let open = |dir: &Path| Ok(Buffered::new(FjallStore::open(dir)?)?);
+            Run { args, opener: open }.workload()
         }
         Store::Map | Store::Pebble | Store::PebbleDefaults => {
             Err(format!("the store {} is one of go-ds-crdt; run it with interop/go", args.store).into())

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::data;
 use anabranch_core::store::{MemoryStore, Store};
-use anabranch_store::{Checked, FjallStore};
+use anabranch_store::{Buffered, Checked, FjallStore};
 use std::time::{Duration, Instant};
 
 /// Records what an ingest through the default stack asks of its engine, then asks the same of a bare fjall, and times only that.
@@ -27,10 +27,10 @@ pub(super) fn replay(args: &RunArgs) -> Result<(), Failure> {
 }
 
 /// The engine in memory gives the same rows as one on disk: what a replica writes depends on the rows that it reads only.
-/// It stands below the checksums, so that rows are recorded as the engine gets them.
+/// It stands below all layers of [`anabranch_store::open`], so that rows are recorded as the engine gets them.
 fn record(args: &RunArgs) -> Result<Vec<Asked>, Failure> {
     let (engine, asked) = Recorded::new(MemoryStore::new());
-    let mut writer = Driver::open(Checked::new(engine))?;
+    let mut writer = Driver::open(Buffered::new(Checked::new(engine))?)?;
     for (token, pairs) in (0..).zip(data::batches(args.keys, args.batch)) {
         writer.commit(token, data::batch(pairs))?;
         writer.sync()?;

@@ -143,7 +143,9 @@ mod tests {
     fn the_table_has_a_ratio_for_each_pair() {
         let mut summary = Summary::default();
         let rates = [(Store::Map, 48e3), (Store::Memory, 480e3), (Store::Pebble, 16e3), (Store::Disk, 88e3)];
-        rates.map(|(store, rate)| summary.add(Workload::Ingest, store, &[line(1_000_000, rate)]));
+        for (store, rate) in rates {
+            summary.add(Workload::Ingest, store, &[line(1_000_000, rate)]);
+        }
         summary.add(Workload::RawFjall, Store::Disk, &[line(1_000_000, 160e3)]);
         let text = markdown(&summary, &machine(), 3);
         let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();

@@ -43,7 +43,7 @@ fn count(keys: u64) -> String {
 /// `5.2×`.
 fn times(ratio: f64) -> String {
     match ratio {
-        _ if ratio >= 999.5 => format!("{:.0},{:03}×", (ratio / 1e3).floor(), ratio.round() % 1e3),
+        _ if ratio >= 999.5 => format!("{:.0},{:03}×", (ratio.round() / 1e3).floor(), ratio.round() % 1e3),
         _ if ratio >= 9.95 => format!("{ratio:.0}×"),
         _ if ratio >= 0.995 => format!("{ratio:.1}×"),
         _ if ratio >= 0.0995 => format!("{ratio:.2}×"),
@@ -97,7 +97,7 @@ mod tests {
             ["999", "1 k", "6.4 k", "100 k", "1 M", "1234567"]
         );
         assert_eq!(
-            [0.0034, 0.5, 0.996, 5.23, 9.96, 42.4, 999.6, 1234.5].map(times),
+            [0.0034, 0.5, 0.996, 5.23, 9.96, 42.4, 999.6, 1234.4].map(times),
             ["0.003×", "0.50×", "1.0×", "5.2×", "10×", "42×", "1,000×", "1,234×"]
         );
     }
