@@ -8,7 +8,10 @@ pub(crate) use json::json;
 pub(crate) use markdown::markdown;
 pub(crate) use svg::svg;
 
-use crate::summary::{Quantity, Row};
+use crate::{
+    summary::{Quantity, Row},
+    workload::Workload,
+};
 
 /// Three digits that count, with k, M, G: `1.23 M`.
 fn short(value: f64) -> String {
@@ -67,12 +70,24 @@ fn short_bytes(value: f64) -> String {
 
 /// What a row is called.
 fn title(row: &Row) -> String {
-    let workload = match row.quantity {
-        Quantity::MemoryBytes => String::from("memory"),
-        Quantity::DiskBytes => String::from("disk"),
-        _ => row.workload.to_string(),
+    let name = match (row.workload, row.quantity) {
+        (_, Quantity::MemoryBytes) => "peak memory",
+        (_, Quantity::DiskBytes) => "disk space",
+        (Workload::Ingest, _) => "ingest",
+        (Workload::RawFjall, _) => "raw fjall, the same rows",
+        (Workload::Get, _) => "get",
+        (Workload::Scan, _) => "scan of a prefix",
+        (Workload::ColdSync, _) => "cold sync",
+        (Workload::Live, _) => "live, writer to reader",
+        (Workload::Put1, _) => "durable puts, one caller",
+        (Workload::Put64, _) => "durable puts, 64 callers",
+        (Workload::Chain, _) => "cold sync of single-put blocks",
+        (Workload::Delete, _) => "delete",
+        (Workload::SameKey, _) => "puts of one key",
+        (Workload::Reopen, _) => "reopen after a crash",
+        (Workload::Size | Workload::Crash, _) => "size",
     };
-    if row.part.is_empty() { workload } else { format!("{workload}, {}", row.part) }
+    if row.part.is_empty() { name.to_owned() } else { format!("{name}, {}", row.part) }
 }
 
 /// The keys of a row; nothing where its title says it all.
