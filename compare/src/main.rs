@@ -125,11 +125,11 @@ fn run_all(plan: &Plan, programs: &Programs) -> Result<Summary, Stop> {
     let mut summary = Summary::default();
     for case in &plan.cases {
         if bar.is_hidden() {
-            say(&format!("{} of {}", case.workload, case.keys));
+            say(&case.to_string());
         }
         for run in 1..=plan.runs {
             for &store in &case.stores {
-                bar.set_message(format!("{} of {} on {store}, run {run}", case.workload, case.keys));
+                bar.set_message(format!("{case} on {store}, run {run}"));
                 let (workload, keys) = (case.workload, case.keys);
                 let lines = programs.measure(Job { workload, store, keys, versions: &plan.versions })?;
                 summary.add(workload, store, &lines);

@@ -4,6 +4,7 @@ use crate::{
     cli::CompareArgs,
     workload::{Store, Workload},
 };
+use std::fmt;
 
 /// From how many keys on ours runs alone, and only where it shows the slope.
 const BOTH_KEYS_MAX: u64 = 2_000_000;
@@ -27,6 +28,15 @@ pub(crate) struct Case {
     pub(crate) workload: Workload,
     pub(crate) keys: u64,
     pub(crate) stores: Vec<Store>,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.keys {
+            ..=1 => write!(f, "{}", self.workload),
+            keys => write!(f, "{} of {keys}", self.workload),
+        }
+    }
 }
 
 impl Plan {
