@@ -12,6 +12,9 @@ pub(crate) const MEMORY: Pair = Pair { go: Store::Map, ours: Store::Memory };
 /// As [`MEMORY`], on disks.
 pub(crate) const DISK: Pair = Pair { go: Store::Pebble, ours: Store::Disk };
 
+/// As [`DISK`], with Pebble as it is set up when told nothing: a thirtieth of the memory.
+pub(crate) const DISK_DEFAULTS: Pair = Pair { go: Store::PebbleDefaults, ours: Store::Disk };
+
 /// Two stores that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Pair {

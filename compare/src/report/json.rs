@@ -2,7 +2,7 @@
 
 use crate::{
     machine::Machine,
-    summary::{Cell, DISK, MEMORY, Quantity, Row, Summary},
+    summary::{Cell, DISK, DISK_DEFAULTS, MEMORY, Quantity, Row, Summary},
     workload::Store,
 };
 use serde::Serialize;
@@ -30,6 +30,8 @@ struct JsonRow<'a> {
     ratio_memory: Option<f64>,
     /// How many times as good ours is on disk as Go's on Pebble.
     ratio_disk: Option<f64>,
+    /// The same against Pebble's defaults.
+    ratio_disk_defaults: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -75,6 +77,7 @@ fn row(row: &Row) -> JsonRow<'_> {
         results: row.cells.iter().map(result).collect(),
         ratio_memory: row.ratio(MEMORY),
         ratio_disk: row.ratio(DISK),
+        ratio_disk_defaults: row.ratio(DISK_DEFAULTS),
     }
 }
 

@@ -3,7 +3,7 @@
 use super::{digits, figure, short, size, times, title};
 use crate::{
     machine::Machine,
-    summary::{DISK, MEMORY, Pair, Row, Summary},
+    summary::{DISK, DISK_DEFAULTS, MEMORY, Pair, Row, Summary},
     workload::{Store, Workload},
 };
 use std::fmt::Write;
@@ -26,6 +26,7 @@ impl Column {
             Self::Figure(Store::PebbleDefaults) => "Go, Pebble's defaults",
             Self::Figure(Store::Disk) => "ours, disk",
             Self::Figure(Store::DiskUnchecked) => "ours, disk without checksums",
+            Self::Ratio(DISK_DEFAULTS) => "ratio to Pebble's defaults",
             Self::Ratio(_) => "ratio",
         }
     }
@@ -72,12 +73,8 @@ fn columns(stores: &[Store]) -> Vec<Column> {
     let mut columns = Vec::new();
     for store in stores {
         columns.push(Column::Figure(*store));
-        columns.extend(
-            [MEMORY, DISK]
-                .into_iter()
-                .filter(|pair| pair.ours == *store && stores.contains(&pair.go))
-                .map(Column::Ratio),
-        );
+        let pairs = [MEMORY, DISK, DISK_DEFAULTS].into_iter();
+        columns.extend(pairs.filter(|pair| pair.ours == *store && stores.contains(&pair.go)).map(Column::Ratio));
     }
     columns
 }

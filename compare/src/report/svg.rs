@@ -3,7 +3,7 @@
 use super::{size, times, title};
 use crate::{
     machine::Machine,
-    summary::{DISK, MEMORY, Pair, Row, Summary},
+    summary::{DISK, DISK_DEFAULTS, MEMORY, Row, Summary},
 };
 use std::fmt::Write;
 
@@ -57,10 +57,11 @@ impl Axis {
     }
 }
 
-/// The ratios of a row, with the class that colours them.
+/// The ratios of a row, with the class that colours them. Pebble's defaults stand in where Pebble was not run with our memory.
 fn bars(row: &Row) -> Vec<(&'static str, f64)> {
-    let bar = |class, pair: Pair| row.ratio(pair).map(|ratio| (class, ratio));
-    [bar("memory", MEMORY), bar("disk", DISK)].into_iter().flatten().collect()
+    let memory = row.ratio(MEMORY).map(|ratio| ("memory", ratio));
+    let disk = row.ratio(DISK).or_else(|| row.ratio(DISK_DEFAULTS)).map(|ratio| ("disk", ratio));
+    [memory, disk].into_iter().flatten().collect()
 }
 
 /// The chart, a file of its own.
