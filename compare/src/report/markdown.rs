@@ -1,6 +1,6 @@
 //! The table.
 
-use super::{digits, figure, short, size, times, title};
+use super::{figure, milliseconds, short, size, times, title};
 use crate::{
     machine::Machine,
     summary::{DISK, DISK_DEFAULTS, MEMORY, Pair, Row, Summary},
@@ -96,13 +96,16 @@ fn notes(summary: &Summary) -> Vec<String> {
             ));
         }
     }
+    let puts = |workload, store| summary.rows.iter().find(|row| row.workload == workload).and_then(|row| row.at(store));
+    if let (Some(go), Some(ours)) = (puts(Workload::Put1, DISK.go), puts(Workload::Put64, DISK.ours)) {
+        let ratio = times(ours / go);
+        notes.push(format!(
+            "- 64 callers at once make {ratio} as many durable puts with ours as one caller does with Go on Pebble."
+        ));
+    }
     for slope in summary.slopes() {
         let show = |value| {
-            if slope.workload == Workload::Reopen {
-                format!("{} ms", digits(value))
-            } else {
-                format!("{}/s", short(value))
-            }
+            if slope.workload == Workload::Reopen { milliseconds(value) } else { format!("{}/s", short(value)) }
         };
         let points: Vec<String> = slope
             .points
@@ -144,8 +147,10 @@ mod tests {
             summary.add(Workload::Ingest, store, &[line(1_000_000, rate)]);
         }
         summary.add(Workload::RawFjall, Store::Disk, &[line(1_000_000, 160e3)]);
+        summary.add(Workload::Put1, Store::Pebble, &[line(10_000, 4e3)]);
+        summary.add(Workload::Put64, Store::Disk, &[line(64_000, 48e3)]);
         let text = markdown(&summary, &machine(), 3);
-        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).collect();
+        let rows: Vec<&str> = text.lines().filter(|line| line.starts_with('|')).take(4).collect();
         assert_eq!(
             rows,
             [
@@ -157,6 +162,7 @@ mod tests {
         );
         assert!(text.starts_with("Medians of 3 runs on A CPU (2 cores, 8 GiB, linux x86_64), Rust 1.95.0, Go 1.26.8,"));
         assert!(text.contains("Ingest on disk reaches 55 % of raw fjall at 1 M keys"), "{text}");
+        assert!(text.contains("64 callers at once make 12× as many durable puts"), "{text}");
     }
 
     #[test]

@@ -58,9 +58,14 @@ fn times(ratio: f64) -> String {
 fn figure(row: &Row, value: f64) -> String {
     match row.quantity {
         Quantity::PerSecond => format!("{}/s", short(value)),
-        Quantity::Milliseconds => format!("{} ms", digits(value)),
+        Quantity::Milliseconds => milliseconds(value),
         Quantity::MemoryBytes | Quantity::DiskBytes => format!("{}B", short_bytes(value)),
     }
+}
+
+/// `0.452 ms`, `3.05 s`.
+fn milliseconds(value: f64) -> String {
+    if value >= 999.5 { format!("{} s", digits(value / 1e3)) } else { format!("{} ms", digits(value)) }
 }
 
 fn short_bytes(value: f64) -> String {
@@ -103,6 +108,11 @@ mod tests {
     fn figures_have_three_digits() {
         assert_eq!([0.0123, 1.0, 9.996, 99.96, 999.4].map(short), ["0.012", "1.00", "10.0", "100", "999"]);
         assert_eq!([999.6, 12_345.0, 999_600.0, 2.5e9].map(short), ["1.00 k", "12.3 k", "1.00 M", "2.50 G"]);
+    }
+
+    #[test]
+    fn long_times_are_in_seconds() {
+        assert_eq!([0.4521, 807.2, 999.6, 5_073.0].map(milliseconds), ["0.452 ms", "807 ms", "1.00 s", "5.07 s"]);
     }
 
     #[test]
