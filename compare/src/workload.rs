@@ -24,7 +24,7 @@ pub(crate) enum Workload {
     Chain,
     /// Durable deletes of keys that were written many times
     Delete,
-    /// Puts of one key, made durable together at the end
+    /// Puts of one key, made durable after every tenth of them
     SameKey,
     /// From nothing until a key is read, of a store whose process was killed
     Reopen,

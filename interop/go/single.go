@@ -60,40 +60,37 @@ func put64(r *run) error {
 	return errors.Join(r.report("", "puts/s", r.keys, took), to.close())
 }
 
-// sameKey measures puts of one key, which are made durable together at the end, and how the first tenth of
-// them compares with the last.
+// sameKey measures puts of one key, made durable after every tenth of them: the first tenth, the last, and all.
 func sameKey(r *run) error {
 	to, err := openReplica(r.store, r.path("writer"), nil)
 	if err != nil {
 		return err
 	}
 	window := max(r.keys/10, 1)
-	var first, last time.Time
-	start := time.Now()
-	for n := range r.keys {
-		switch n {
-		case window:
-			first = time.Now()
-		case r.keys - window:
-			last = time.Now()
+	var counts []uint64
+	var took []time.Duration
+	var whole time.Duration
+	for first := uint64(0); first < r.keys; first += window {
+		end := min(first+window, r.keys)
+		start := time.Now()
+		for n := first; n < end; n++ {
+			if err := to.Put(context.Background(), ds.NewKey(key(0)), value(n)); err != nil {
+				return err
+			}
 		}
-		if err := to.Put(context.Background(), ds.NewKey(key(0)), value(n)); err != nil {
+		if err := to.durable(); err != nil {
 			return err
 		}
+		counts, took = append(counts, end-first), append(took, time.Since(start))
+		whole += took[len(took)-1]
 	}
-	if err := to.durable(); err != nil {
-		return err
+	if last := len(took) - 1; last > 0 {
+		err = errors.Join(
+			r.report("first tenth", "puts/s", counts[0], took[0]),
+			r.report("last tenth", "puts/s", counts[last], took[last]),
+		)
 	}
-	end := time.Now()
-	if r.keys < 2*window { // too few to compare
-		return r.report("whole", "puts/s", r.keys, end.Sub(start))
-	}
-	return errors.Join(
-		r.report("first tenth", "puts/s", window, first.Sub(start)),
-		r.report("last tenth", "puts/s", window, end.Sub(last)),
-		r.report("whole", "puts/s", r.keys, end.Sub(start)),
-		to.close(),
-	)
+	return errors.Join(err, r.report("whole", "puts/s", r.keys, whole), to.close())
 }
 
 // deleteKey measures durable deletes of keys that were written so many times.

@@ -58,28 +58,25 @@ impl<S: Store + Send, F: Fn(&Path) -> Result<S, Failure>> Run<'_, F> {
         self.report("", "puts/s", self.args.keys, took)
     }
 
-    /// Puts of one key, made durable together at the end: the first tenth, the last, and all.
+    /// Puts of one key, made durable after every tenth of them: the first tenth, the last, and all.
     pub(super) fn same_key(&self) -> Result<(), Failure> {
         let mut writer = Driver::open(self.store("writer")?)?;
-        let (puts, window) = (self.args.keys, (self.args.keys / 10).max(1));
-        let (mut first, mut last) = (Duration::ZERO, Duration::ZERO);
-        let start = Instant::now();
-        for n in 0..puts {
-            if n == window {
-                first = start.elapsed();
+        let window = (self.args.keys / 10).max(1);
+        let mut tenths = Vec::new();
+        for first in (0..self.args.keys).step_by(usize::try_from(window)?) {
+            let end = self.args.keys.min(first + window);
+            let start = Instant::now();
+            for n in first..end {
+                writer.commit(n, Batch::new().put(data::key(0), data::value(n)))?;
             }
-            if n + window == puts {
-                last = start.elapsed();
-            }
-            writer.commit(n, Batch::new().put(data::key(0), data::value(n)))?;
+            writer.sync()?;
+            tenths.push((end - first, start.elapsed()));
         }
-        writer.sync()?;
-        let whole = start.elapsed();
-        if puts >= 2 * window {
-            self.report("first tenth", "puts/s", window, first)?;
-            self.report("last tenth", "puts/s", window, whole - last)?;
+        if let [(puts, first), .., (last_puts, last)] = tenths[..] {
+            self.report("first tenth", "puts/s", puts, first)?;
+            self.report("last tenth", "puts/s", last_puts, last)?;
         }
-        self.report("whole", "puts/s", puts, whole)
+        self.report("whole", "puts/s", self.args.keys, tenths.iter().map(|(_, took)| *took).sum::<Duration>())
     }
 
     /// Durable deletes of keys that were written so many times.
