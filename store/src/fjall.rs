@@ -5,6 +5,7 @@ use anabranch_core::{
     Bytes,
     store::{Read, Store, StoreError, Table, Visit, WriteBatch},
 };
+use bytes::BytesMut;
 use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 
@@ -130,6 +131,28 @@ impl std::fmt::Debug for FjallStore {
     }
 }
 
+/// Bytes that are packed together. A value that a program keeps keeps the others of its page alive, so pages are small.
+const PAGE_BYTES: usize = 4 << 10;
+/// Longer rows stand alone.
+const PACKED_ROW_MAX: usize = 1 << 10;
+
+/// Packs keys and rows into pages in the order in which they come, which is that of the keys. The engine holds them so in memory,
+/// and a walk over keys that lie together is several times faster than over bytes allocated one by one.
+#[derive(Default)]
+struct Packed(BytesMut);
+
+impl Packed {
+    fn pack(&mut self, first: Option<u8>, rest: &[u8]) -> Bytes {
+        let len = rest.len() + usize::from(first.is_some());
+        if self.0.capacity() < len {
+            self.0 = BytesMut::with_capacity(PAGE_BYTES.max(len));
+        }
+        self.0.extend(first);
+        self.0.extend_from_slice(rest);
+        self.0.split().freeze()
+    }
+}
+
 /// A row's key in the keyspace.
 fn in_space(byte: Option<u8>, key: &[u8]) -> Vec<u8> {
     byte.into_iter().chain(key.iter().copied()).collect()
@@ -211,12 +234,14 @@ impl Store for FjallStore {
     }
 
     fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        let mut packed = Packed::default();
         let mut writes = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.rows.len());
         for (table, key, row) in batch.rows {
             let (space, byte) = self.spaces.of(table);
-            let key = if byte.is_some() { Bytes::from(in_space(byte, &key)) } else { key };
+            let key = packed.pack(byte, &key);
             match row {
-                Some(row) => writes.insert(space, key, row),
+                Some(row) if row.len() > PACKED_ROW_MAX => writes.insert(space, key, row),
+                Some(row) => writes.insert(space, key, packed.pack(None, &row)),
                 None => writes.remove(space, key),
             }
         }
