@@ -1,0 +1,1 @@
+//! Preloaded: records what a process does to the files of one folder.
