@@ -1,0 +1,194 @@
+//! One replica with a driver: its effects leave as those of a real process would.
+
+use anabranch_core::{
+    Bytes, Cid, Config, Effect, Error, Input, Peer, Progress, Replica, Timer, Token,
+    store::{MemoryStore, Read, Store},
+};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Steps that one input may leave to do: far more than a script has blocks.
+const STEPS_MAX: usize = 100_000;
+
+/// Where blocks come from: what others serve.
+pub type World = BTreeMap<Cid, Bytes>;
+
+/// A fetch that nobody has answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fetch {
+    pub(crate) cid: Cid,
+    from: Option<Peer>,
+    attempt: u32,
+}
+
+/// A replica, and what waits between it and the world.
+pub struct Side<S> {
+    pub(crate) replica: Replica<S>,
+    /// Promises of steps that no sync has covered.
+    held: Vec<Effect>,
+    pub(crate) fetches: Vec<Fetch>,
+    timers: BTreeSet<Timer>,
+    /// Announcements that have left.
+    pub(crate) sent: Vec<Bytes>,
+    /// Commits whose acknowledgement has left, with the blocks that they made.
+    pub(crate) acknowledged: Vec<(Token, Vec<Cid>)>,
+}
+
+impl<S: Store> Side<S> {
+    /// Opens a replica on this store. Not synced yet.
+    pub(crate) fn open(store: S, config: Config) -> Result<Self, Error> {
+        let mut effects = Vec::new();
+        let replica = Replica::open(store, config, &mut effects)?;
+        let mut side = Self {
+            replica,
+            held: Vec::new(),
+            fetches: Vec::new(),
+            timers: BTreeSet::new(),
+            sent: Vec::new(),
+            acknowledged: Vec::new(),
+        };
+        side.take(effects);
+        side.go_on()?;
+        Ok(side)
+    }
+
+    /// Takes an input, and all the steps that it leaves to do.
+    pub(crate) fn input(&mut self, input: Input) -> Result<(), Error> {
+        self.step(input)?;
+        self.go_on()
+    }
+
+    fn go_on(&mut self) -> Result<(), Error> {
+        for _ in 0..STEPS_MAX {
+            if self.replica.progress() == Progress::Done {
+                return Ok(());
+            }
+            self.step(Input::Continue)?;
+        }
+        Err(Error::Corrupt(format!("there is work to do after {STEPS_MAX} steps")))
+    }
+
+    fn step(&mut self, input: Input) -> Result<(), Error> {
+        let mut effects = Vec::new();
+        let _ = self.replica.step(input, &mut effects)?;
+        self.take(effects);
+        Ok(())
+    }
+
+    fn take(&mut self, effects: Vec<Effect>) {
+        for effect in effects {
+            if effect.waits_for_sync() { self.held.push(effect) } else { self.leave(effect) }
+        }
+    }
+
+    /// Makes all steps so far durable. What waited for it leaves with [`release`](Self::release).
+    pub(crate) fn sync(&mut self) -> Result<(), Error> {
+        self.replica.sync()
+    }
+
+    /// Lets leave what waited for a sync.
+    pub(crate) fn release(&mut self) {
+        for effect in std::mem::take(&mut self.held) {
+            self.leave(effect);
+        }
+    }
+
+    fn leave(&mut self, effect: Effect) {
+        match effect {
+            Effect::Broadcast(payload) => self.sent.push(payload),
+            Effect::Fetch { cid, from, attempt } => self.fetches.push(Fetch { cid, from, attempt }),
+            Effect::SetTimer { timer, .. } => {
+                self.timers.insert(timer);
+            }
+            Effect::Committed { token, blocks } => self.acknowledged.push((token, blocks)),
+            Effect::Refused { .. } | Effect::Notify(_) => {}
+        }
+    }
+
+    /// Lets a timer run out, if it is set.
+    pub(crate) fn fire(&mut self, timer: Timer) -> Result<(), Error> {
+        if self.timers.remove(&timer) { self.input(Input::Timer(timer)) } else { Ok(()) }
+    }
+
+    pub(crate) fn hear(&mut self, from: Peer, payload: Bytes) -> Result<(), Error> {
+        self.input(Input::Broadcast { from, payload })
+    }
+
+    /// Answers a fetch, with the block or with a failure. Gives what arrived.
+    pub(crate) fn answer(&mut self, Fetch { cid, from, attempt }: Fetch, block: Option<Bytes>) -> Result<(), Error> {
+        let from = from.unwrap_or(Peer(99));
+        self.input(match block {
+            Some(bytes) => Input::Block { from, cid, bytes, attempt },
+            None => Input::FetchFailed { cid, attempt },
+        })
+    }
+
+    /// Answers all fetches, and those that come of it, until none is out; then syncs.
+    pub(crate) fn pull(&mut self, serve: impl Fn(&Cid) -> Result<Option<Bytes>, Error>) -> Result<(), Error> {
+        let mut answered = 0;
+        while let Some(fetch) = self.fetches.pop() {
+            answered += 1;
+            if answered > STEPS_MAX {
+                return Err(Error::Corrupt(format!("{} is asked for after {STEPS_MAX} answers", fetch.cid)));
+            }
+            let block = serve(&fetch.cid)?;
+            self.answer(fetch, block)?;
+        }
+        self.sync()?;
+        self.release();
+        Ok(())
+    }
+
+    /// As `pull`, and the fetch timer runs out until nothing is owed, at most so often.
+    pub(crate) fn settle(
+        &mut self,
+        rounds: usize,
+        serve: impl Fn(&Cid) -> Result<Option<Bytes>, Error>,
+    ) -> Result<(), Error> {
+        self.pull(&serve)?;
+        for _ in 0..rounds {
+            if !self.replica.is_behind() {
+                break;
+            }
+            self.fire(Timer::Fetch)?;
+            self.pull(&serve)?;
+        }
+        Ok(())
+    }
+}
+
+/// All merged blocks, with their bytes.
+pub(crate) fn merged<S: Store>(replica: &Replica<S>) -> Result<World, Error> {
+    let mut world = World::new();
+    let mut last = None;
+    loop {
+        let more = replica.merged(last.as_ref(), 1_000)?;
+        let Some(end) = more.last() else { return Ok(world) };
+        last = Some(*end);
+        for cid in more {
+            let bytes = replica.block(&cid)?.ok_or_else(|| Error::Corrupt(format!("{cid} is merged and not kept")))?;
+            world.insert(cid, bytes);
+        }
+    }
+}
+
+/// All rows of a store, for comparing.
+pub fn rows(store: &impl Read) -> Result<Vec<(u8, Vec<u8>, Bytes)>, Error> {
+    let mut all = Vec::new();
+    for table in anabranch_core::store::Table::ALL {
+        store.scan(table, &[], &[], &mut |key, row| {
+            all.push((table as u8, key.to_vec(), row.clone()));
+            std::ops::ControlFlow::Continue(())
+        })?;
+    }
+    Ok(all)
+}
+
+/// A new store of these blocks: what mends one whose indexes are damaged.
+pub(crate) fn rebuilt(blocks: World) -> Result<MemoryStore, Error> {
+    let mut side = Side::open(MemoryStore::new(), Config::default())?;
+    for (cid, bytes) in &blocks {
+        side.input(Input::Block { from: Peer(1), cid: *cid, bytes: bytes.clone(), attempt: 0 })?;
+    }
+    side.settle(100, |cid| Ok(blocks.get(cid).cloned()))?;
+    Ok(side.replica.into_store())
+}
