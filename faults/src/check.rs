@@ -1,11 +1,11 @@
 //! What must hold of a store after a crash, however it came about.
 
 use crate::script::{Reference, Script, Side, World, config, side};
+use anabranch_core::{Batch, Config};
 use anabranch_core::{
     Bytes, Cid, DagName, Error, Input, Key, Peer, Query, Replica, Timer, Token,
     store::{MemoryStore, Store},
 };
-use anabranch_core::{Batch, Config};
 use anabranch_sim::fold::{Folded, fold};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -153,7 +153,11 @@ pub fn shows_the_fold<S: Store>(replica: &Replica<S>, merged: &World) -> Result<
     };
     let (state, heads) = (state(replica)?, heads(replica)?);
     if state != folded.state {
-        return differs("the state", format!("{} keys", state.len()), format!("{} keys, or others", folded.state.len()));
+        return differs(
+            "the state",
+            format!("{} keys", state.len()),
+            format!("{} keys, or others", folded.state.len()),
+        );
     }
     if heads != folded.heads {
         return differs("the heads", format!("{heads:?}"), format!("{:?}", folded.heads));

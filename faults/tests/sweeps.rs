@@ -48,7 +48,8 @@ fn rot_is_never_believed() {
 
 #[test]
 fn a_disk_that_lies_is_found() {
-    let Err(Failure { broken: Broken::Lost(_), .. }) = calls::crashes::<layers::Bare>(&SCRIPT, Recorder::lying()) else {
+    let Err(Failure { broken: Broken::Lost(_), .. }) = calls::crashes::<layers::Bare>(&SCRIPT, Recorder::lying())
+    else {
         panic!("a sync that does nothing loses acknowledged writes");
     };
 }

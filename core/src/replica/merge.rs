@@ -30,7 +30,10 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                     if page.len() == 0 {
                         page = pending::next_ready(&self.rows, READY_PAGE)?.into_iter();
                     }
-                    let Some(cid) = page.next() else { break };
+                    let Some(cid) = page.next() else {
+                        let what = format!("{} blocks are counted as ready, and none is listed", self.counts.ready);
+                        return Err(Error::Corrupt(what));
+                    };
                     pending::unready(&mut self.rows, &mut self.counts, &cid);
                     cid
                 }

@@ -153,7 +153,11 @@ impl<S: Store> Run<S> {
         let mut batch = if named { Batch::for_dag(DagName::new("named")) } else { Batch::new() };
         for _ in 0..1 + self.draws.below(4) {
             let key = self.key();
-            batch = if self.draws.chance(0.2) { batch.delete(key.as_bytes()) } else { batch.put(key.as_bytes(), self.value()) };
+            batch = if self.draws.chance(0.2) {
+                batch.delete(key.as_bytes())
+            } else {
+                batch.put(key.as_bytes(), self.value())
+            };
         }
         batch
     }
@@ -247,7 +251,11 @@ impl<S: Store> Run<S> {
     /// A tombstone comes before the version that it removes.
     fn early_tombstone(&mut self) -> Result<(), Error> {
         let key = self.key();
-        let put = Delta { elements: vec![Element { key: key.clone(), value: self.value() }], priority: 1, ..Delta::default() };
+        let put = Delta {
+            elements: vec![Element { key: key.clone(), value: self.value() }],
+            priority: 1,
+            ..Delta::default()
+        };
         let put = Block::encode(&[], &put);
         let target = Cid::of(&put);
         let delete = Delta { tombstones: vec![Tombstone { key, target }], priority: 1, ..Delta::default() };
@@ -259,7 +267,8 @@ impl<S: Store> Run<S> {
     /// A void block, and a good one over it. The void one has to be fetched.
     fn void_block(&mut self) -> Result<(), Error> {
         let void = self.value();
-        let put = Delta { elements: vec![Element { key: self.key(), value: self.value() }], priority: 2, ..Delta::default() };
+        let put =
+            Delta { elements: vec![Element { key: self.key(), value: self.value() }], priority: 2, ..Delta::default() };
         let good = Block::encode(&[Cid::of(&void)], &put);
         self.served.insert(Cid::of(&void), void);
         self.give(good)

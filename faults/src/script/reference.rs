@@ -70,7 +70,10 @@ impl Reference {
     /// What the others have before the next sync succeeds.
     #[must_use]
     pub fn served(&self, synced: usize) -> World {
-        Self::by(&self.served, synced + 1).into_iter().filter_map(|cid| Some((cid, self.blocks.get(&cid)?.clone()))).collect()
+        Self::by(&self.served, synced + 1)
+            .into_iter()
+            .filter_map(|cid| Some((cid, self.blocks.get(&cid)?.clone())))
+            .collect()
     }
 }
 
