@@ -3,6 +3,7 @@
 use anabranch_core::store::StoreError;
 use std::{
     fmt, io,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
 };
 
@@ -77,6 +78,17 @@ impl OpenError {
         }
     }
 
+    /// The kind that fits what the system said about an engine's own files.
+    pub(crate) fn engine(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        match source.kind() {
+            // What engines say of files that they cannot make sense of, and of files that are missing or cut short.
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof | io::ErrorKind::NotFound => {
+                Self::Damaged { path: path.into(), what: source.to_string() }
+            }
+            _ => Self::io(path, source),
+        }
+    }
+
     /// What a failure to read the first rows is.
     pub(crate) fn store(path: &Path, error: StoreError) -> Self {
         let path = path.to_path_buf();
@@ -142,4 +154,15 @@ pub(crate) fn store_error(error: &io::Error) -> StoreError {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StoreError::Corrupt(error.to_string()),
         _ => StoreError::Io(error.to_string()),
     }
+}
+
+/// Runs an engine's code, which may panic on damaged files, and gives the message of its panic.
+///
+/// What the code was changing may be half changed: the caller gives it up.
+pub(crate) fn panicked<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+        format!("the engine panicked: {}", text.unwrap_or("without a message"))
+    })
 }

@@ -1,6 +1,10 @@
 //! fjall: the embedded default, a log-structured merge tree.
 
-use crate::{OpenError, error::store_error, folder::Folder};
+use crate::{
+    OpenError,
+    error::{panicked, store_error},
+    folder::Folder,
+};
 use anabranch_core::{
     Bytes,
     store::{Read, Store, StoreError, Table, Visit, WriteBatch},
@@ -107,14 +111,16 @@ impl FjallStore {
             let spaces = Spaces::open(&db, options)?;
             Ok((db, spaces))
         };
-        let (db, spaces) = open().map_err(|error| open_error(folder.path(), error))?;
+        // The engine trusts lengths and names in its files, and panics where the trust is misplaced.
+        let damaged = |what| OpenError::Damaged { path: path.to_path_buf(), what };
+        let (db, spaces) = panicked(open).map_err(damaged)?.map_err(|error| open_error(path, error))?;
         Ok(Self { db, spaces, folder: Arc::new(folder) })
     }
 }
 
 fn open_error(path: &Path, error: fjall::Error) -> OpenError {
     match error {
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => OpenError::io(path, error),
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => OpenError::engine(path, error),
         fjall::Error::Locked => OpenError::Locked { path: path.to_path_buf() },
         other => OpenError::Damaged { path: path.to_path_buf(), what: other.to_string() },
     }

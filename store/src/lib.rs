@@ -19,7 +19,7 @@ pub use checked::Checked;
 pub use error::OpenError;
 pub use fjall::{FjallOptions, FjallSnapshot, FjallStore};
 #[cfg(feature = "redb")]
-pub use redb::RedbStore;
+pub use redb::{RedbDiskStore, RedbSnapshot, RedbStore, open_redb};
 
 use std::path::Path;
 
