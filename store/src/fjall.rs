@@ -80,6 +80,14 @@ impl Spaces {
             _ => (&self.small, Some(table as u8)),
         }
     }
+
+    /// As `of`, for one row. The engine takes no empty keys: a row of such a key is in the shared keyspace.
+    const fn at(&self, table: Table, key: &[u8]) -> (&Keyspace, Option<u8>) {
+        match self.of(table) {
+            (_, None) if key.is_empty() => (&self.small, Some(table as u8)),
+            place => place,
+        }
+    }
 }
 
 impl FjallStore {
@@ -199,7 +207,7 @@ impl Source for fjall::Snapshot {
 }
 
 fn get(source: &impl Source, spaces: &Spaces, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-    let (space, byte) = spaces.of(table);
+    let (space, byte) = spaces.at(table, key);
     let row = match byte {
         None => source.row(space, key),
         Some(_) => source.row(space, &in_space(byte, key)),
@@ -217,6 +225,12 @@ fn scan(
     let skip = usize::from(byte.is_some());
     let prefix = in_space(byte, prefix);
     let start = in_space(byte, from).max(prefix.clone());
+    if start.is_empty()
+        && let Some(row) = get(source, spaces, table, &[])?
+        && visit(&[], &row) == ControlFlow::Break(())
+    {
+        return Ok(());
+    }
     for row in source.rows(space, start) {
         let (key, row) = row.into_inner().map_err(failed)?;
         if !key.starts_with(&prefix) || visit(&key[skip..], &row.into()) == ControlFlow::Break(()) {
@@ -248,7 +262,7 @@ impl Store for FjallStore {
         let mut packed = Packed::default();
         let mut writes = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.rows.len());
         for (table, key, row) in batch.rows {
-            let (space, byte) = self.spaces.of(table);
+            let (space, byte) = self.spaces.at(table, &key);
             let key = packed.pack(byte, &key);
             match row {
                 Some(row) if row.len() > PACKED_ROW_MAX => writes.insert(space, key, row),
