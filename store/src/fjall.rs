@@ -2,7 +2,7 @@
 
 use crate::{
     OpenError,
-    error::{panicked, store_error},
+    error::{guarded, guarded_scan, panicked, store_error},
     folder::Folder,
 };
 use anabranch_core::{
@@ -242,11 +242,11 @@ fn scan(
 
 impl Read for FjallStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        get(&Now, &self.spaces, table, key)
+        guarded(|| get(&Now, &self.spaces, table, key))
     }
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan(&Now, &self.spaces, (table, prefix, from), visit)
+        guarded_scan(visit, |visit| scan(&Now, &self.spaces, (table, prefix, from), visit))
     }
 }
 
@@ -270,11 +270,11 @@ impl Store for FjallStore {
                 None => writes.remove(space, key),
             }
         }
-        writes.commit().map_err(failed)
+        guarded(|| writes.commit().map_err(failed))
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.db.persist(PersistMode::SyncData).map_err(failed)
+        guarded(|| self.db.persist(PersistMode::SyncData).map_err(failed))
     }
 }
 
@@ -288,10 +288,10 @@ pub struct FjallSnapshot {
 
 impl Read for FjallSnapshot {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        get(&self.at, &self.spaces, table, key)
+        guarded(|| get(&self.at, &self.spaces, table, key))
     }
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan(&self.at, &self.spaces, (table, prefix, from), visit)
+        guarded_scan(visit, |visit| scan(&self.at, &self.spaces, (table, prefix, from), visit))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Buffered, Checked, OpenError,
-    error::{panicked, store_error},
+    error::{guarded, guarded_scan, panicked, store_error},
     folder::Folder,
 };
 use anabranch_core::{
@@ -127,11 +127,8 @@ impl RedbStore {
         self.now = None;
         self.failed = true;
         let db = &self.shared.db;
-        let rows = panicked(|| {
-            write(db, durability, change)?;
-            Rows::of(db)
-        });
-        self.now = Some(rows.map_err(StoreError::Corrupt)?.map_err(failed)?);
+        let rows = guarded(|| write(db, durability, change).and_then(|()| Rows::of(db)).map_err(failed))?;
+        self.now = Some(rows);
         self.failed = false;
         Ok(())
     }
@@ -218,20 +215,12 @@ impl Rows {
     fn of(db: &Database) -> Result<Self, Error> {
         Ok(Self(db.begin_read()?.open_table(ROWS)?))
     }
-}
 
-impl Read for Rows {
-    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        let row = self.0.get(&in_table(table, key)[..]).map_err(|error| failed(error.into()))?;
-        // A copy: a row that borrows from the engine's page would keep the transaction and all that it sees.
-        Ok(row.map(|row| Bytes::copy_from_slice(row.value())))
-    }
-
-    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+    fn visit(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), Error> {
         let start = in_table(table, prefix.max(from));
         let prefix = in_table(table, prefix);
-        for row in self.0.range(&start[..]..).map_err(|error| failed(error.into()))? {
-            let (key, row) = row.map_err(|error| failed(error.into()))?;
+        for row in self.0.range(&start[..]..)? {
+            let (key, row) = row?;
             let key = key.value();
             if !key.starts_with(&prefix)
                 || visit(&key[1..], &Bytes::copy_from_slice(row.value())) == ControlFlow::Break(())
@@ -240,6 +229,20 @@ impl Read for Rows {
             }
         }
         Ok(())
+    }
+}
+
+impl Read for Rows {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        guarded(|| {
+            let row = self.0.get(&in_table(table, key)[..]).map_err(|error| failed(error.into()))?;
+            // A copy: a row that borrows from the engine's page would keep the transaction and all that it sees.
+            Ok(row.map(|row| Bytes::copy_from_slice(row.value())))
+        })
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        guarded_scan(visit, |visit| self.visit(table, prefix, from, visit).map_err(failed))
     }
 }
 
@@ -260,7 +263,7 @@ impl Store for RedbStore {
         if self.failed {
             return Err(earlier());
         }
-        let rows = Rows::of(&self.shared.db).map_err(failed)?;
+        let rows = guarded(|| Rows::of(&self.shared.db).map_err(failed))?;
         Ok(RedbSnapshot(Arc::new(SnapshotRows { rows, _shared: self.shared.clone() })))
     }
 
