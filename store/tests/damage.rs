@@ -12,8 +12,10 @@ use std::{
 };
 use support::{Rows, apply, batch, copy, rows, small};
 
+type Damage = fn(&mut Vec<u8>);
+
 /// What is done to a file.
-const DAMAGES: [(&str, fn(&mut Vec<u8>)); 9] = [
+const DAMAGES: [(&str, Damage); 9] = [
     ("emptied", |bytes| bytes.clear()),
     ("cut in half", |bytes| bytes.truncate(bytes.len() / 2)),
     ("cut by a byte", |bytes| bytes.truncate(bytes.len().saturating_sub(1))),

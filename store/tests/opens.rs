@@ -16,8 +16,11 @@ use std::{
 };
 use support::{batch, copy, listing, rows, small};
 
+/// Opens a folder and closes it again.
+type Open = fn(&Path) -> Result<(), OpenError>;
+
 /// The ways to open a folder, by the kind that their marker names.
-const KINDS: [(&str, fn(&Path) -> Result<(), OpenError>); 4] = [
+const KINDS: [(&str, Open); 4] = [
     ("fjall", |path| FjallStore::open_with(path, &small()).map(drop)),
     ("fjall checked", |path| open_with(path, &small()).map(drop)),
     ("redb", |path| RedbStore::open(path).map(drop)),

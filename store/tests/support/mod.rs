@@ -19,8 +19,11 @@ use std::{collections::BTreeMap, ops::ControlFlow};
 /// All rows of a store.
 pub type Rows = BTreeMap<(Table, Vec<u8>), Bytes>;
 
+/// A change of a row, borrowed.
+pub type Change<'a> = (Table, &'a [u8], Option<&'a [u8]>);
+
 /// A batch of these rows.
-pub fn batch(rows: &[(Table, &[u8], Option<&[u8]>)]) -> WriteBatch {
+pub fn batch(rows: &[Change<'_>]) -> WriteBatch {
     let rows =
         rows.iter().map(|(table, key, row)| (*table, Bytes::copy_from_slice(key), row.map(Bytes::copy_from_slice)));
     WriteBatch { rows: rows.collect() }
