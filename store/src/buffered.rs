@@ -9,6 +9,8 @@ use std::ops::ControlFlow;
 
 /// The tables whose front is kept in memory: short-lived rows, scanned from the front.
 const WINDOWED: [Table; 5] = [Table::Meta, Table::Heads, Table::Wants, Table::Ready, Table::Bodies];
+/// Rows of a table that memory holds at most.
+const WINDOW_ROWS_MAX: usize = 8_192;
 /// What a row costs beside its bytes, roughly.
 const ROW_BYTES: usize = 64;
 /// Commits are handed to the engine when they hold so many bytes, sync or no sync.
@@ -27,7 +29,8 @@ pub struct Buffered<S> {
     held: Overlay,
     held_bytes: usize,
     windows: [Option<Window>; Table::ALL.len()],
-    /// The engine refused what it was given: nothing below can be trusted to be of one moment.
+    window_rows_max: usize,
+    /// The engine failed to take what it was given: nothing below can be trusted to be of one moment.
     failed: bool,
 }
 
@@ -37,11 +40,21 @@ impl<S: Store> Buffered<S> {
     /// # Errors
     /// When the engine cannot be read.
     pub fn new(engine: S) -> Result<Self, StoreError> {
+        Self::with_window(engine, WINDOW_ROWS_MAX)
+    }
+
+    /// As `new`, with room for so many rows of a table, two at least: for tests of what happens at the end of it.
+    ///
+    /// # Errors
+    /// As `new`.
+    #[doc(hidden)]
+    pub fn with_window(engine: S, rows_max: usize) -> Result<Self, StoreError> {
+        let window_rows_max = rows_max.max(2);
         let mut windows = std::array::from_fn(|_| None);
         for table in WINDOWED {
-            windows[table as usize] = Some(Window::read(&engine, table, &[])?);
+            windows[table as usize] = Some(Window::read(&engine, table, &[], window_rows_max)?);
         }
-        Ok(Self { engine, held: Overlay::new(), held_bytes: 0, windows, failed: false })
+        Ok(Self { engine, held: Overlay::new(), held_bytes: 0, windows, window_rows_max, failed: false })
     }
 
     /// The engine below. It lacks what is held back.
@@ -110,7 +123,7 @@ impl<S: Store> Buffered<S> {
         for table in WINDOWED {
             if let Some(from) = self.windows[table as usize].as_ref().and_then(Window::bound_of_empty).cloned() {
                 let rows = Merged { held: &self.held, engine: &self.engine };
-                self.windows[table as usize] = Some(Window::read(&rows, table, &from)?);
+                self.windows[table as usize] = Some(Window::read(&rows, table, &from, self.window_rows_max)?);
             }
         }
         Ok(())
@@ -186,6 +199,9 @@ impl<S: Store> Store for Buffered<S> {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         self.flush()?;
-        self.engine.sync()
+        let done = self.engine.sync();
+        // A second try might succeed and still have lost what the first was to write.
+        self.failed = done.is_err();
+        done
     }
 }

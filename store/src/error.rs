@@ -1,8 +1,10 @@
 //! Why a store could not be opened.
 
-use anabranch_core::store::StoreError;
+use anabranch_core::store::{StoreError, Visit};
 use std::{
+    any::Any,
     fmt, io,
+    panic::{self, AssertUnwindSafe},
     path::{Path, PathBuf},
 };
 
@@ -77,6 +79,20 @@ impl OpenError {
         }
     }
 
+    /// The kind that fits what the system said about an engine's own files.
+    pub(crate) fn engine(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        match source.kind() {
+            // What comes of files that an engine cannot make sense of, that are missing, or cut short (which may send it to a
+            // place before their beginning).
+            io::ErrorKind::InvalidData
+            | io::ErrorKind::InvalidInput
+            | io::ErrorKind::AlreadyExists
+            | io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::NotFound => Self::Damaged { path: path.into(), what: source.to_string() },
+            _ => Self::io(path, source),
+        }
+    }
+
     /// What a failure to read the first rows is.
     pub(crate) fn store(path: &Path, error: StoreError) -> Self {
         let path = path.to_path_buf();
@@ -142,4 +158,44 @@ pub(crate) fn store_error(error: &io::Error) -> StoreError {
         io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => StoreError::Corrupt(error.to_string()),
         _ => StoreError::Io(error.to_string()),
     }
+}
+
+/// Runs an engine's code, which may panic on damaged files, and gives the message of its panic in one line.
+///
+/// What the code was changing may be half changed: the caller gives it up.
+pub(crate) fn panicked<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    panic::catch_unwind(AssertUnwindSafe(run)).map_err(|panic| message(&*panic))
+}
+
+/// As [`panicked`] for reads and writes of an open store.
+pub(crate) fn guarded<T>(run: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
+    panicked(run).map_err(StoreError::Corrupt)?
+}
+
+/// As [`guarded`] for a scan. A panic of the visitor is not the engine's, and goes on.
+pub(crate) fn guarded_scan(
+    visit: &mut Visit<'_>,
+    scan: impl FnOnce(&mut Visit<'_>) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut visiting = false;
+    let run = || {
+        scan(&mut |key, row| {
+            visiting = true;
+            let flow = visit(key, row);
+            visiting = false;
+            flow
+        })
+    };
+    match panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(done) => done,
+        Err(panic) if visiting => panic::resume_unwind(panic),
+        Err(panic) => Err(StoreError::Corrupt(message(&*panic))),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().copied();
+    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message");
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    format!("the engine panicked: {}", lines.join("; "))
 }

@@ -1,6 +1,10 @@
 //! fjall: the embedded default, a log-structured merge tree.
 
-use crate::{OpenError, error::store_error, folder::Folder};
+use crate::{
+    OpenError,
+    error::{guarded, guarded_scan, panicked, store_error},
+    folder::Folder,
+};
 use anabranch_core::{
     Bytes,
     store::{Read, Store, StoreError, Table, Visit, WriteBatch},
@@ -76,6 +80,14 @@ impl Spaces {
             _ => (&self.small, Some(table as u8)),
         }
     }
+
+    /// As `of`, for one row. The engine takes no empty keys: a row of such a key is in the shared keyspace.
+    const fn at(&self, table: Table, key: &[u8]) -> (&Keyspace, Option<u8>) {
+        match self.of(table) {
+            (_, None) if key.is_empty() => (&self.small, Some(table as u8)),
+            place => place,
+        }
+    }
 }
 
 impl FjallStore {
@@ -107,14 +119,16 @@ impl FjallStore {
             let spaces = Spaces::open(&db, options)?;
             Ok((db, spaces))
         };
-        let (db, spaces) = open().map_err(|error| open_error(folder.path(), error))?;
+        // The engine trusts lengths and names in its files, and panics where the trust is misplaced.
+        let damaged = |what| OpenError::Damaged { path: path.to_path_buf(), what };
+        let (db, spaces) = panicked(open).map_err(damaged)?.map_err(|error| open_error(path, error))?;
         Ok(Self { db, spaces, folder: Arc::new(folder) })
     }
 }
 
 fn open_error(path: &Path, error: fjall::Error) -> OpenError {
     match error {
-        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => OpenError::io(path, error),
+        fjall::Error::Io(error) | fjall::Error::Storage(fjall::LsmError::Io(error)) => OpenError::engine(path, error),
         fjall::Error::Locked => OpenError::Locked { path: path.to_path_buf() },
         other => OpenError::Damaged { path: path.to_path_buf(), what: other.to_string() },
     }
@@ -193,7 +207,7 @@ impl Source for fjall::Snapshot {
 }
 
 fn get(source: &impl Source, spaces: &Spaces, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-    let (space, byte) = spaces.of(table);
+    let (space, byte) = spaces.at(table, key);
     let row = match byte {
         None => source.row(space, key),
         Some(_) => source.row(space, &in_space(byte, key)),
@@ -211,6 +225,12 @@ fn scan(
     let skip = usize::from(byte.is_some());
     let prefix = in_space(byte, prefix);
     let start = in_space(byte, from).max(prefix.clone());
+    if start.is_empty()
+        && let Some(row) = get(source, spaces, table, &[])?
+        && visit(&[], &row) == ControlFlow::Break(())
+    {
+        return Ok(());
+    }
     for row in source.rows(space, start) {
         let (key, row) = row.into_inner().map_err(failed)?;
         if !key.starts_with(&prefix) || visit(&key[skip..], &row.into()) == ControlFlow::Break(()) {
@@ -222,11 +242,11 @@ fn scan(
 
 impl Read for FjallStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        get(&Now, &self.spaces, table, key)
+        guarded(|| get(&Now, &self.spaces, table, key))
     }
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan(&Now, &self.spaces, (table, prefix, from), visit)
+        guarded_scan(visit, |visit| scan(&Now, &self.spaces, (table, prefix, from), visit))
     }
 }
 
@@ -242,7 +262,7 @@ impl Store for FjallStore {
         let mut packed = Packed::default();
         let mut writes = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.rows.len());
         for (table, key, row) in batch.rows {
-            let (space, byte) = self.spaces.of(table);
+            let (space, byte) = self.spaces.at(table, &key);
             let key = packed.pack(byte, &key);
             match row {
                 Some(row) if row.len() > PACKED_ROW_MAX => writes.insert(space, key, row),
@@ -250,11 +270,11 @@ impl Store for FjallStore {
                 None => writes.remove(space, key),
             }
         }
-        writes.commit().map_err(failed)
+        guarded(|| writes.commit().map_err(failed))
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.db.persist(PersistMode::SyncData).map_err(failed)
+        guarded(|| self.db.persist(PersistMode::SyncData).map_err(failed))
     }
 }
 
@@ -268,10 +288,10 @@ pub struct FjallSnapshot {
 
 impl Read for FjallSnapshot {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        get(&self.at, &self.spaces, table, key)
+        guarded(|| get(&self.at, &self.spaces, table, key))
     }
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        scan(&self.at, &self.spaces, (table, prefix, from), visit)
+        guarded_scan(visit, |visit| scan(&self.at, &self.spaces, (table, prefix, from), visit))
     }
 }

@@ -13,7 +13,7 @@ use crate::OpenError;
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// The format of the folder that this version writes.
@@ -26,7 +26,6 @@ const TITLE: &str = "anabranch store";
 /// An open folder. Dropping it lets others open it.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    path: PathBuf,
     /// Locked as long as it lives.
     _lock: File,
 }
@@ -35,27 +34,14 @@ impl Folder {
     /// Opens the folder of a store of this kind (`fjall`, `fjall checked`, …), or makes one of an empty or absent folder.
     pub(crate) fn open(path: &Path, kind: &str) -> Result<Self, OpenError> {
         check_place(path)?;
-        let made = !path.exists();
-        fs::create_dir_all(path).map_err(|error| OpenError::io(path, error))?;
-        if made && let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-            sync_folder(parent).map_err(|error| OpenError::io(path, error))?;
-        }
+        make_folders(path).map_err(|error| OpenError::io(path, error))?;
+        // Before anything is made, so that what is refused stays as it is; and once more under the lock.
+        read_marker(path, kind)?;
         let lock = lock(path)?;
-        match fs::read_to_string(path.join(MARKER)) {
-            Ok(text) => check_marker(path, &text, kind)?,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                write_marker(path, kind).map_err(|error| OpenError::io(path, error))?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-                return Err(not_a_store(path, "a file `anabranch` that is no marker"));
-            }
-            Err(error) => return Err(OpenError::io(path, error)),
+        if !read_marker(path, kind)? {
+            write_marker(path, kind).map_err(|error| OpenError::io(path, error))?;
         }
-        Ok(Self { path: path.to_path_buf(), _lock: lock })
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+        Ok(Self { _lock: lock })
     }
 }
 
@@ -85,6 +71,20 @@ fn check_place(path: &Path) -> Result<(), OpenError> {
     }
 }
 
+/// Makes the folder and those above it that are absent, and their names durable.
+fn make_folders(path: &Path) -> io::Result<()> {
+    let absent: Vec<&Path> = path.ancestors().take_while(|folder| !folder.exists()).collect();
+    fs::create_dir_all(path)?;
+    for folder in absent {
+        match folder.parent() {
+            Some(above) if !above.as_os_str().is_empty() => sync_folder(above)?,
+            Some(_) => sync_folder(Path::new("."))?,
+            None => {}
+        }
+    }
+    Ok(())
+}
+
 fn lock(path: &Path) -> Result<File, OpenError> {
     let file = OpenOptions::new()
         .create(true)
@@ -104,8 +104,25 @@ fn write_marker(path: &Path, kind: &str) -> io::Result<()> {
     let mut file = File::create(&new)?;
     write!(file, "{TITLE}\nformat {FORMAT}\nkind {kind}\nnever edit the files in this folder\n")?;
     file.sync_all()?;
-    fs::rename(&new, path.join(MARKER))?;
-    sync_folder(path)
+    rename(path, &new, &path.join(MARKER))
+}
+
+/// Gives a file in this folder its name, durably.
+pub(crate) fn rename(folder: &Path, from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    sync_folder(folder)
+}
+
+/// Whether there is a marker. One that is not of this kind and format is an error.
+fn read_marker(path: &Path, kind: &str) -> Result<bool, OpenError> {
+    match fs::read_to_string(path.join(MARKER)) {
+        Ok(text) => check_marker(path, &text, kind).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory) => {
+            Err(not_a_store(path, "a file `anabranch` that is no marker"))
+        }
+        Err(error) => Err(OpenError::io(path, error)),
+    }
 }
 
 fn check_marker(path: &Path, text: &str, kind: &str) -> Result<(), OpenError> {

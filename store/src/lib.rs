@@ -1,7 +1,7 @@
 //! Engines for disks under an Anabranch replica.
 //!
-//! [`open`] gives the default, in one line from a path. What it is made of can be taken apart: engines
-//! ([`FjallStore`], [`RedbStore`]) and layers over any engine ([`Checked`]).
+//! [`open`] gives the default, in one line from a path, and `open_redb` the same on redb. What they are made of can be taken
+//! apart: engines ([`FjallStore`], `RedbStore`) and layers over any engine ([`Checked`], [`Buffered`]).
 
 #![forbid(unsafe_code)]
 
@@ -14,12 +14,14 @@ mod folder;
 mod redb;
 mod window;
 
+#[cfg(feature = "redb")]
+pub use ::redb::StorageBackend;
 pub use buffered::Buffered;
 pub use checked::Checked;
 pub use error::OpenError;
 pub use fjall::{FjallOptions, FjallSnapshot, FjallStore};
 #[cfg(feature = "redb")]
-pub use redb::RedbStore;
+pub use redb::{RedbDiskStore, RedbSnapshot, RedbStore, open_redb};
 
 use std::path::Path;
 

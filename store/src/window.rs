@@ -6,9 +6,6 @@ use anabranch_core::{
 };
 use std::{collections::BTreeMap, ops::ControlFlow};
 
-/// Rows of a table that memory holds at most; half of them go when there are more.
-const ROWS_MAX: usize = 8_192;
-
 /// A row, and whether the engine may have a row of this key: only then need it be told of a removal.
 #[derive(Debug)]
 struct Held {
@@ -20,8 +17,10 @@ struct Held {
 ///
 /// The tables of the pending graph are queues: rows come and go at their front within a few commits. In a log-structured engine
 /// each leaves a tombstone, and a scan from the front would pass over all of them. So the front is answered from here.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Window {
+    /// Rows that it holds at most; half of them go when there are more.
+    rows_max: usize,
     rows: BTreeMap<Bytes, Held>,
     /// The window ends before this key; `None`: it holds the whole table.
     bound: Option<Bytes>,
@@ -29,11 +28,16 @@ pub(crate) struct Window {
 
 impl Window {
     /// Reads the front of a table, from a key on below which there is nothing.
-    pub(crate) fn read(rows: &(impl Read + ?Sized), table: Table, from: &[u8]) -> Result<Self, StoreError> {
-        let mut window = Self::default();
+    pub(crate) fn read(
+        rows: &(impl Read + ?Sized),
+        table: Table,
+        from: &[u8],
+        rows_max: usize,
+    ) -> Result<Self, StoreError> {
+        let mut window = Self { rows_max, rows: BTreeMap::new(), bound: None };
         rows.scan(table, &[], from, &mut |key, row| {
             let key = Bytes::copy_from_slice(key);
-            if window.rows.len() == ROWS_MAX / 2 {
+            if window.rows.len() == rows_max / 2 {
                 window.bound = Some(key);
                 return ControlFlow::Break(());
             }
@@ -74,8 +78,8 @@ impl Window {
             return;
         }
         self.rows.insert(key, Held { row, in_engine: removal_due });
-        if self.rows.len() > ROWS_MAX
-            && let Some((key, _)) = self.rows.iter().nth(ROWS_MAX / 2)
+        if self.rows.len() > self.rows_max
+            && let Some((key, _)) = self.rows.iter().nth(self.rows_max / 2)
         {
             let key = key.clone();
             drop(self.rows.split_off(&key));
