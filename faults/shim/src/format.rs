@@ -83,7 +83,7 @@ pub(crate) mod flag {
 pub(crate) mod variable {
     /// The folder to watch: it must exist. Without it the shim passes all through.
     pub(crate) const ROOT: &str = "ANABRANCH_SHIM_ROOT";
-    /// The log to write: it must not exist, and lies outside the root.
+    /// The log to write, outside the root: it must not exist, or hold no record yet.
     pub(crate) const LOG: &str = "ANABRANCH_SHIM_LOG";
     /// The file outside the root whose writes are marks: absolute, without symbolic links.
     pub(crate) const MARKS: &str = "ANABRANCH_SHIM_MARKS";

@@ -25,7 +25,7 @@
 //!
 //! System calls that do not go through the C library (io_uring, and `rustix` unless built with its feature `use-libc`),
 //! and C's own streams (`fopen`). The reader of the log notices most of them, as names and files that do not fit.
-//! The process must not fork and go on in both halves, nor start others with the same environment: one log, one process.
+//! Only one process may work on the folder: of two that share the environment, the reader refuses the log.
 //!
 //! # Targets
 //!

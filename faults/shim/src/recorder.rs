@@ -65,7 +65,7 @@ extern "C" fn start() {
     let Some((root, inode)) = paths::open_folder(&root) else {
         die(&["ANABRANCH_SHIM_ROOT is no folder, or /proc is not mounted: ", &root.to_string_lossy()])
     };
-    let log = create_log(&log, &root, inode);
+    let log = open_log(&log, &root, inode);
     let fail = plan(variable::FAIL);
     let fail_reads = plan(variable::FAIL_READS);
     let marks = std::env::var_os(variable::MARKS).map(OsString::into_vec);
@@ -85,13 +85,13 @@ fn plan(variable: &str) -> Option<Plan> {
     plan
 }
 
-fn create_log(path: &OsString, root: &[u8], inode: Inode) -> c_int {
+fn open_log(path: &OsString, root: &[u8], inode: Inode) -> c_int {
     let Ok(name) = std::ffi::CString::new(path.as_bytes()) else { die(&["ANABRANCH_SHIM_LOG holds a zero byte"]) };
-    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_CLOEXEC;
+    let flags = libc::O_WRONLY | libc::O_CREAT | libc::O_APPEND | libc::O_CLOEXEC;
     // SAFETY: `name` ends in a zero byte and outlives the call.
     let low = unsafe { libc::syscall(libc::SYS_openat, libc::AT_FDCWD, name.as_ptr(), flags, 0o644) } as c_int;
     if low < 0 {
-        die(&["cannot create the log, which must not exist yet: ", &path.to_string_lossy()]);
+        die(&["cannot open the log: ", &path.to_string_lossy()]);
     }
     // Away from the low numbers: programs expect those to be given in order.
     // SAFETY: plain numbers; the descriptor is this function's own.
@@ -109,7 +109,12 @@ fn create_log(path: &OsString, root: &[u8], inode: Inode) -> c_int {
     header[12..16].copy_from_slice(&(root.len() as u32).to_le_bytes());
     header[16..24].copy_from_slice(&inode.dev.to_le_bytes());
     header[24..32].copy_from_slice(&inode.ino.to_le_bytes());
-    append(log, &[&header, root]);
+    match paths::status(log).and_then(|stat| usize::try_from(stat.st_size).ok()) {
+        Some(0) => append(log, &[&header, root]),
+        // A launcher that replaced itself with this process and did nothing to the folder: it goes on.
+        Some(size) if size == HEADER + root.len() => {}
+        _ => die(&["the log holds records of another process: ", &path.to_string_lossy()]),
+    }
     log
 }
 
