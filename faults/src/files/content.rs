@@ -166,7 +166,8 @@ mod tests {
         zeros.apply(&Change::Write(0, Arc::new([0; 3])));
         let mut hole = Content::default();
         hole.apply(&Change::Grow(3));
-        assert!(zeros == hole && hole == zeros);
+        assert!(zeros == hole, "a hole is zeros");
+        assert!(hole == zeros, "and the other way round");
         hole.apply(&Change::Grow(4));
         assert!(zeros != hole);
     }
