@@ -4,7 +4,9 @@
 #![forbid(unsafe_code)]
 
 pub mod check;
+pub mod engines;
 pub mod files;
+pub mod process;
 pub mod recorder;
 pub mod script;
 pub mod sweep;

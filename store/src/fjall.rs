@@ -3,7 +3,7 @@
 use crate::{
     OpenError,
     error::{guarded, guarded_scan, panicked, store_error},
-    folder::Folder,
+    folder::{Folder, sync_names},
 };
 use anabranch_core::{
     Bytes,
@@ -35,6 +35,9 @@ impl Default for FjallOptions {
 /// Journals together, before the tables that hold the oldest one back are flushed: the least that the engine takes. What stands in
 /// journals is read again when a store is opened after a crash, some 0.2 s in all.
 const JOURNAL_BYTES: u64 = 64 << 20;
+
+/// The folder of the engine's files.
+const DATA: &str = "data";
 
 /// A store on disk, on [fjall](https://docs.rs/fjall).
 ///
@@ -108,20 +111,27 @@ impl FjallStore {
     }
 
     pub(crate) fn open_kind(path: &Path, kind: &str, options: &FjallOptions) -> Result<Self, OpenError> {
-        let folder = Folder::open(path, kind)?;
+        let mut folder = Folder::open(path, kind, DATA)?;
+        let new = folder.is_new();
         let open = || {
-            let db = Database::builder(path.join("data"))
+            let db = Database::builder(path.join(DATA))
                 .cache_size(options.cache_bytes)
                 .max_journaling_size(JOURNAL_BYTES)
                 .worker_threads(options.threads.max(1))
                 .manual_journal_persist(true)
                 .open()?;
             let spaces = Spaces::open(&db, options)?;
+            if new {
+                db.persist(PersistMode::SyncAll)?;
+                // The engine leaves the names of its keyspaces' folders to chance.
+                sync_names(&path.join(DATA))?;
+            }
             Ok((db, spaces))
         };
         // The engine trusts lengths and names in its files, and panics where the trust is misplaced.
         let damaged = |what| OpenError::Damaged { path: path.to_path_buf(), what };
         let (db, spaces) = panicked(open).map_err(damaged)?.map_err(|error| open_error(path, error))?;
+        folder.finish(path, kind)?;
         Ok(Self { db, spaces, folder: Arc::new(folder) })
     }
 }

@@ -6,8 +6,9 @@
 //! PATH/data…         the engine's own files
 //! ```
 //!
-//! The marker is written to a name beside it, synced and renamed before the engine makes its first
-//! file, so that a crash while a store is made leaves an empty folder or a store.
+//! The marker is written to a name beside it, synced and renamed: once before the engine makes its first file, saying that the store
+//! is being made, and again when the engine has made and synced them all. What a crash leaves between the two is cleared away at
+//! the next opening; nobody has been given the store before.
 
 use crate::OpenError;
 use std::{
@@ -22,26 +23,69 @@ const MARKER: &str = "anabranch";
 const MARKER_NEW: &str = "anabranch.new";
 const LOCK: &str = "lock";
 const TITLE: &str = "anabranch store";
+/// The last line of the marker of a store that is made, and of one that is not yet.
+const MADE: &str = "never edit the files in this folder";
+const MAKING: &str = "being made: opening it finishes that";
 
 /// An open folder. Dropping it lets others open it.
 #[derive(Debug)]
 pub(crate) struct Folder {
     /// Locked as long as it lives.
     _lock: File,
+    made: bool,
 }
 
 impl Folder {
-    /// Opens the folder of a store of this kind (`fjall`, `fjall checked`, …), or makes one of an empty or absent folder.
-    pub(crate) fn open(path: &Path, kind: &str) -> Result<Self, OpenError> {
+    /// Opens the folder of a store of this kind (`fjall`, `fjall checked`, …), or begins to make one of an empty or absent folder. The
+    /// engine keeps its files under the name `data`. Call [`finish`](Self::finish) when it is open.
+    pub(crate) fn open(path: &Path, kind: &str, data: &str) -> Result<Self, OpenError> {
         check_place(path)?;
         make_folders(path).map_err(|error| OpenError::io(path, error))?;
         // Before anything is made, so that what is refused stays as it is; and once more under the lock.
         read_marker(path, kind)?;
         let lock = lock(path)?;
-        if !read_marker(path, kind)? {
-            write_marker(path, kind).map_err(|error| OpenError::io(path, error))?;
+        let made = read_marker(path, kind)? == Marker::Made;
+        let engine = path.join(data);
+        if made && !engine.exists() {
+            let what = format!("its `{data}` is gone");
+            return Err(OpenError::Damaged { path: path.to_path_buf(), what });
         }
-        Ok(Self { _lock: lock })
+        if !made {
+            let begun = write_marker(path, kind, MAKING).and_then(|()| clear(&engine));
+            begun.map_err(|error| OpenError::io(path, error))?;
+        }
+        Ok(Self { _lock: lock, made })
+    }
+
+    /// Whether the engine has still to make its files, and make them durable.
+    pub(crate) const fn is_new(&self) -> bool {
+        !self.made
+    }
+
+    /// The engine is open, and all that it has made is durable.
+    pub(crate) fn finish(&mut self, path: &Path, kind: &str) -> Result<(), OpenError> {
+        if !self.made {
+            write_marker(path, kind, MADE).map_err(|error| OpenError::io(path, error))?;
+            self.made = true;
+        }
+        Ok(())
+    }
+}
+
+/// What the marker says.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Marker {
+    Absent,
+    Making,
+    Made,
+}
+
+/// Removes what an engine had begun to make.
+fn clear(engine: &Path) -> io::Result<()> {
+    let done = if engine.is_dir() { fs::remove_dir_all(engine) } else { fs::remove_file(engine) };
+    match done {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -99,25 +143,20 @@ fn lock(path: &Path) -> Result<File, OpenError> {
     }
 }
 
-fn write_marker(path: &Path, kind: &str) -> io::Result<()> {
+fn write_marker(path: &Path, kind: &str, state: &str) -> io::Result<()> {
     let new = path.join(MARKER_NEW);
     let mut file = File::create(&new)?;
-    write!(file, "{TITLE}\nformat {FORMAT}\nkind {kind}\nnever edit the files in this folder\n")?;
+    file.write_all(format!("{TITLE}\nformat {FORMAT}\nkind {kind}\n{state}\n").as_bytes())?;
     file.sync_all()?;
-    rename(path, &new, &path.join(MARKER))
+    fs::rename(&new, path.join(MARKER))?;
+    sync_folder(path)
 }
 
-/// Gives a file in this folder its name, durably.
-pub(crate) fn rename(folder: &Path, from: &Path, to: &Path) -> io::Result<()> {
-    fs::rename(from, to)?;
-    sync_folder(folder)
-}
-
-/// Whether there is a marker. One that is not of this kind and format is an error.
-fn read_marker(path: &Path, kind: &str) -> Result<bool, OpenError> {
+/// What the marker says. One that is not of this kind and format is an error.
+fn read_marker(path: &Path, kind: &str) -> Result<Marker, OpenError> {
     match fs::read_to_string(path.join(MARKER)) {
-        Ok(text) => check_marker(path, &text, kind).map(|()| true),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Ok(text) => check_marker(path, &text, kind),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Marker::Absent),
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::IsADirectory) => {
             Err(not_a_store(path, "a file `anabranch` that is no marker"))
         }
@@ -125,7 +164,7 @@ fn read_marker(path: &Path, kind: &str) -> Result<bool, OpenError> {
     }
 }
 
-fn check_marker(path: &Path, text: &str, kind: &str) -> Result<(), OpenError> {
+fn check_marker(path: &Path, text: &str, kind: &str) -> Result<Marker, OpenError> {
     let mut lines = text.lines();
     let title = lines.next();
     let format = lines.next().and_then(|line| line.strip_prefix("format ")).and_then(|found| found.parse().ok());
@@ -136,13 +175,24 @@ fn check_marker(path: &Path, text: &str, kind: &str) -> Result<(), OpenError> {
         return Err(OpenError::UnknownFormat { path: path.to_path_buf(), found, newest_known: FORMAT });
     }
     match lines.next().and_then(|line| line.strip_prefix("kind ")) {
-        Some(found) if found == kind => Ok(()),
+        Some(found) if found == kind => Ok(if lines.next() == Some(MAKING) { Marker::Making } else { Marker::Made }),
         found => Err(OpenError::OtherKind {
             path: path.to_path_buf(),
             found: found.unwrap_or("nothing").to_owned(),
             asked: kind.to_owned(),
         }),
     }
+}
+
+/// Makes the names in a folder and in all folders below it durable.
+pub(crate) fn sync_names(path: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_names(&entry.path())?;
+        }
+    }
+    sync_folder(path)
 }
 
 /// Makes the names in a folder durable.

@@ -13,18 +13,11 @@ use redb::{
     Builder, Database, Durability, Error, ReadOnlyTable, ReadableDatabase, StorageBackend, TableDefinition,
     WriteTransaction,
 };
-use std::{
-    fs,
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 /// The one table: the byte of the row's table and the row's key, to the row.
 const ROWS: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("rows");
 const FILE: &str = "data.redb";
-/// The name under which the file is made.
-const FILE_NEW: &str = "data.redb.new";
 /// Memory for pages read and written, in bytes.
 const CACHE_BYTES: usize = 256 << 20;
 /// What errors name in place of a folder.
@@ -75,29 +68,26 @@ impl RedbStore {
     /// Opens the store on this backend, or makes one when it is empty: for disks that are no folder, such as simulated ones.
     ///
     /// A backend on which the making was cut short holds no database, and is refused: it must be emptied first. (In a
-    /// folder the file is made under another name and renamed when it is whole.)
+    /// folder that is done at the next opening.)
     ///
     /// # Errors
     /// When the backend fails or is damaged.
     pub fn on(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let path = Path::new(NO_FOLDER);
-        Self::build(path, None, || Ok(builder().create_with_backend(backend)?))
+        let (db, rows) = Self::build(Path::new(NO_FOLDER), || Ok(builder().create_with_backend(backend)?))?;
+        Ok(Self { now: Some(rows), shared: Arc::new(Shared { db, _folder: None }), failed: false })
     }
 
     fn open_kind(path: &Path, kind: &str) -> Result<Self, OpenError> {
-        let folder = Folder::open(path, kind)?;
+        let mut folder = Folder::open(path, kind, FILE)?;
+        let new = folder.is_new();
         let file = path.join(FILE);
-        if !file.exists() {
-            make(path, &file)?;
-        }
-        Self::build(path, Some(folder), || Ok(builder().open(file)?))
+        let (db, rows) = Self::build(path, || Ok(if new { builder().create(file)? } else { builder().open(file)? }))?;
+        folder.finish(path, kind)?;
+        Ok(Self { now: Some(rows), shared: Arc::new(Shared { db, _folder: Some(folder) }), failed: false })
     }
 
-    fn build(
-        path: &Path,
-        folder: Option<Folder>,
-        open: impl FnOnce() -> Result<Database, Error>,
-    ) -> Result<Self, OpenError> {
+    /// Opens the database, and makes the table in a new one.
+    fn build(path: &Path, open: impl FnOnce() -> Result<Database, Error>) -> Result<(Database, Rows), OpenError> {
         // redb trusts a file that was closed well, and panics where the trust is misplaced.
         let opened = panicked(|| {
             let db = open()?;
@@ -111,8 +101,7 @@ impl RedbStore {
             Ok((db, rows))
         });
         let damaged = |what| OpenError::Damaged { path: path.to_path_buf(), what };
-        let (db, rows) = opened.map_err(damaged)?.map_err(|error| open_error(path, error))?;
-        Ok(Self { now: Some(rows), shared: Arc::new(Shared { db, _folder: folder }), failed: false })
+        opened.map_err(damaged)?.map_err(|error| open_error(path, error))
     }
 
     /// Runs a transaction and takes the new view of the rows.
@@ -142,18 +131,6 @@ fn builder() -> Builder {
     let mut builder = Builder::new();
     builder.set_cache_size(CACHE_BYTES);
     builder
-}
-
-/// Makes an empty database under another name: redb takes a file that was half made for damage.
-fn make(folder: &Path, file: &Path) -> Result<(), OpenError> {
-    let new: PathBuf = folder.join(FILE_NEW);
-    match fs::remove_file(&new) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(OpenError::io(folder, error)),
-        _ => {}
-    }
-    let made = builder().create(&new).and_then(Database::close);
-    made.map_err(|error| open_error(folder, error.into()))?;
-    crate::folder::rename(folder, &new, file).map_err(|error| OpenError::io(folder, error))
 }
 
 fn write(

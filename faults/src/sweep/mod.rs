@@ -1,11 +1,15 @@
 //! The sweeps: one script, one fault after the other at every place where it can strike.
 
 pub mod calls;
+pub mod files;
+pub mod kill;
 pub mod layers;
 pub mod rot;
 
 use crate::check::Broken;
 use std::fmt;
+
+pub use files::Places;
 
 /// A promise that did not hold, and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
