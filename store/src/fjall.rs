@@ -10,7 +10,7 @@ use anabranch_core::{
     store::{Read, Store, StoreError, Table, Visit, WriteBatch},
 };
 use bytes::BytesMut;
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, PersistMode, Readable};
 use std::{ops::ControlFlow, path::Path, sync::Arc};
 
 /// What fjall may use. The defaults suit a server with some gigabytes of memory.
@@ -65,7 +65,9 @@ impl Spaces {
         let base =
             || KeyspaceCreateOptions::default().max_memtable_size(options.memtable_bytes).manual_journal_persist(true);
         Ok(Self {
-            blocks: db.keyspace("blocks", || base().with_kv_separation(Some(KvSeparationOptions::default())))?,
+            // Not in the engine's separate log of large values: that would spare compaction from copying blocks (ingest is 12 % faster
+            // at 5 M keys), but the engine never syncs the names of that log's files, and a power cut may lose them with all they hold.
+            blocks: db.keyspace("blocks", base)?,
             nodes: db.keyspace("nodes", base)?,
             keys: db.keyspace("keys", base)?,
             versions: db.keyspace("versions", base)?,

@@ -37,11 +37,12 @@ pub fn kills<E: Engine>(player: &Player, times: usize) -> Result<Tally, Failure>
         if time % KILLS_PER_SCRIPT == 0 {
             let begun = Instant::now();
             let (_, code) = at(place, run::<E>(&player, None))?;
+            let whole = begun.elapsed();
             if code != Some(0) {
                 let broken = Broken::Fails(format!("a process that nobody killed ended with {code:?}"));
                 return Err(Failure { place: place(), broken });
             }
-            current = Some((at(place, Judge::of(&script))?, begun.elapsed()));
+            current = Some((at(place, Judge::of(&script))?, whole));
         }
         let Some((judge, whole)) = &mut current else { continue };
         let moment = whole.mul_f64(draws.below(1_000_000) as f64 / 1_000_000.0);
