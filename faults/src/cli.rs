@@ -23,7 +23,8 @@ use std::{
 /// Each sweep plays a scripted run of one replica (drawn from a seed), lets one fault strike at one place after the other, and judges what
 /// is left: nothing acknowledged is lost, nothing is half there, all that was owed is pursued, and it comes to agree with a healthy replica.
 ///
-/// Exit codes: 0 all promises held; 1 one did not, and the last line says which, where and how to do it again; 2 bad usage.
+/// Exit codes: 0 all promises held; 1 one did not, and the last line says which, where and how to do it again; 2 bad usage, or what
+/// was asked for cannot be done here.
 #[derive(Debug, Parser)]
 #[command(name = "anabranch-faults", version)]
 pub(crate) struct Cli {
@@ -153,8 +154,15 @@ const ACTIONS: [usize; 2] = [150, 400];
 /// Scripts of a sweep at length.
 const LONG_SCRIPTS: u64 = 3;
 
-/// A promise that did not hold, or a run that could not be made.
-type Done<T = ()> = Result<T, String>;
+/// Why it did not go well.
+enum Bad {
+    /// A promise did not hold.
+    Broken(String),
+    /// What was asked for cannot be done.
+    Usage(String),
+}
+
+type Done<T = ()> = Result<T, Bad>;
 
 /// Does what was asked.
 pub(crate) fn run(cli: Cli) -> ExitCode {
@@ -166,31 +174,39 @@ pub(crate) fn run(cli: Cli) -> ExitCode {
         Command::List { log } => list(log),
         Command::Play(args) => {
             let script = Script { seed: args.seed, actions: args.actions };
-            process::child(&args.engine, &args.folder, &args.marks, &script, !args.without_sync).map_err(text)
+            process::child(&args.engine, &args.folder, &args.marks, &script, !args.without_sync).map_err(broken)
         }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
-        Err(what) => {
+        Err(bad) => {
+            let (what, code) = match bad {
+                Bad::Broken(what) => (what, 1),
+                Bad::Usage(what) => (what, 2),
+            };
             // Nowhere to tell that standard error is closed.
             let _ = writeln!(std::io::stderr(), "anabranch-faults: {what}");
-            ExitCode::from(1)
+            ExitCode::from(code)
         }
     }
 }
 
-fn text(error: impl Display) -> String {
-    error.to_string()
+fn broken(error: impl Display) -> Bad {
+    Bad::Broken(error.to_string())
+}
+
+fn usage(error: impl Display) -> Bad {
+    Bad::Usage(error.to_string())
 }
 
 fn say(line: impl Display) -> Done {
-    writeln!(std::io::stdout(), "{line}").map_err(|error| format!("standard output: {error}"))
+    writeln!(std::io::stdout(), "{line}").map_err(|error| usage(format_args!("standard output: {error}")))
 }
 
 /// Runs a sweep and says what it did.
 fn told(engine: &str, what: &str, run: impl FnOnce() -> Result<Tally, Failure>) -> Done {
     let begun = Instant::now();
-    let tally = run().map_err(text)?;
+    let tally = run().map_err(broken)?;
     say(format_args!("{engine:<12} {what:<36} {tally} ({:.1} s)", begun.elapsed().as_secs_f64()))
 }
 
@@ -231,7 +247,7 @@ fn in_memory(which: &Which, long: bool) -> Done {
 }
 
 fn on_files<E: Engine>(which: &Which, long: bool, places: Places) -> Done {
-    let player = which.player(ACTIONS[usize::from(long)]).map_err(text)?;
+    let player = which.player(ACTIONS[usize::from(long)]).map_err(usage)?;
     told(E::NAME, "power cut before every operation", || files::crashes::<E>(&player, places, None))?;
     // A process for each place.
     let fewer = Places { stride: places.stride * 4, ..places };
@@ -240,7 +256,7 @@ fn on_files<E: Engine>(which: &Which, long: bool, places: Places) -> Done {
 }
 
 fn kill(args: &Kill) -> Done {
-    let player = args.which.player(ACTIONS[1]).map_err(text)?;
+    let player = args.which.player(ACTIONS[1]).map_err(usage)?;
     let what = format!("killed {} times", args.times);
     if args.which.has(On::Fjall) {
         told("fjall", &what, || kill::kills::<engines::Default>(&player, args.times))?;
@@ -255,7 +271,7 @@ fn kill(args: &Kill) -> Done {
 }
 
 fn sync_order(args: &SyncOrder) -> Done {
-    let player = args.which.player(ACTIONS[0]).map_err(text)?;
+    let player = args.which.player(ACTIONS[0]).map_err(usage)?;
     let player = Player { syncs: !args.without_sync, ..player };
     if args.which.has(On::Fjall) {
         ordered::<engines::Default>(&player)?;
@@ -270,13 +286,13 @@ fn sync_order(args: &SyncOrder) -> Done {
 }
 
 fn ordered<E: Engine>(player: &Player) -> Done {
-    let acknowledged = files::acknowledgements::<E>(player).map_err(text)?;
+    let acknowledged = files::acknowledgements::<E>(player).map_err(broken)?;
     say(format_args!("{:<12} {acknowledged} commits acknowledged, each after a sync that began after it", E::NAME))
 }
 
 fn images(args: &Images) -> Done {
     let [engine] = args.which.engines[..] else {
-        return Err("images: give the one engine that the log is of, as in --engine fjall".into());
+        return Err(usage("images: give the one engine that the log is of, as in --engine fjall"));
     };
     let places = Places { stride: 1, only: args.at };
     let lie = args.lying.then_some(Lie::Fsync);
@@ -286,19 +302,19 @@ fn images(args: &Images) -> Done {
         On::FjallSmall => again::<engines::Small>(&args.log, &script, places, lie),
         On::Redb => again::<engines::Redb>(&args.log, &script, places, lie),
         On::Memory | On::RedbDisk => {
-            Err("images: only engines on files leave a log; expected fjall, fjall-small or redb".into())
+            Err(usage("images: only engines on files leave a log; expected fjall, fjall-small or redb"))
         }
     }
 }
 
 fn again<E: Engine>(log: &Path, script: &Script, places: Places, lie: Option<Lie>) -> Done {
-    let log = Log::read(log).map_err(text)?;
-    let mut judge = Judge::of(script).map_err(text)?;
+    let log = Log::read(log).map_err(usage)?;
+    let mut judge = Judge::of(script).map_err(broken)?;
     told(E::NAME, "power cuts along the log", || files::crashes_of::<E>(&log, script, &mut judge, places, lie))
 }
 
 fn list(log: &Path) -> Done {
-    let log = Log::read(log).map_err(text)?;
+    let log = Log::read(log).map_err(usage)?;
     let mut marks = log.marks().iter().peekable();
     for (index, operation) in log.operations().iter().enumerate() {
         while let Some(mark) = marks.next_if(|mark| mark.before <= index) {

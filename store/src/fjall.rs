@@ -4,6 +4,7 @@ use crate::{
     OpenError,
     error::{guarded, guarded_scan, panicked, store_error},
     folder::{Folder, sync_names},
+    journal::{self, PROGRESS_KEY, Progress, Unusable},
 };
 use anabranch_core::{
     Bytes,
@@ -45,6 +46,7 @@ const DATA: &str = "data";
 pub struct FjallStore {
     db: Database,
     spaces: Spaces,
+    progress: Progress,
     // Last, so that the lock outlives the engine.
     folder: Arc<Folder>,
 }
@@ -115,8 +117,15 @@ impl FjallStore {
     pub(crate) fn open_kind(path: &Path, kind: &str, options: &FjallOptions) -> Result<Self, OpenError> {
         let mut folder = Folder::open(path, kind, DATA)?;
         let new = folder.is_new();
+        let data = path.join(DATA);
+        if !new {
+            journal::mend(&data).map_err(|why| match why {
+                Unusable::Io(error) => OpenError::engine(path, error),
+                Unusable::Damaged(what) => OpenError::Damaged { path: path.to_path_buf(), what },
+            })?;
+        }
         let open = || {
-            let db = Database::builder(path.join(DATA))
+            let db = Database::builder(&data)
                 .cache_size(options.cache_bytes)
                 .max_journaling_size(JOURNAL_BYTES)
                 .worker_threads(options.threads.max(1))
@@ -126,15 +135,17 @@ impl FjallStore {
             if new {
                 db.persist(PersistMode::SyncAll)?;
                 // The engine leaves the names of its keyspaces' folders to chance.
-                sync_names(&path.join(DATA))?;
+                sync_names(&data)?;
             }
-            Ok((db, spaces))
+            let progress = spaces.small.get(PROGRESS_KEY)?;
+            Ok((db, spaces, progress))
         };
         // The engine trusts lengths and names in its files, and panics where the trust is misplaced.
         let damaged = |what| OpenError::Damaged { path: path.to_path_buf(), what };
-        let (db, spaces) = panicked(open).map_err(damaged)?.map_err(|error| open_error(path, error))?;
+        let (db, spaces, progress) = panicked(open).map_err(damaged)?.map_err(|error| open_error(path, error))?;
         folder.finish(path, kind)?;
-        Ok(Self { db, spaces, folder: Arc::new(folder) })
+        let progress = progress.and_then(|row| Progress::of_row(&row)).unwrap_or_default();
+        Ok(Self { db, spaces, progress, folder: Arc::new(folder) })
     }
 }
 
@@ -266,13 +277,16 @@ impl Store for FjallStore {
     type Snapshot = FjallSnapshot;
 
     fn snapshot(&mut self) -> Result<FjallSnapshot, StoreError> {
-        let Self { db, spaces, folder } = self;
+        let Self { db, spaces, folder, .. } = self;
         Ok(FjallSnapshot { at: db.snapshot(), spaces: spaces.clone(), _folder: folder.clone() })
     }
 
     fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        if batch.rows.is_empty() {
+            return Ok(());
+        }
         let mut packed = Packed::default();
-        let mut writes = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.rows.len());
+        let mut writes = fjall::OwnedWriteBatch::with_capacity(self.db.clone(), batch.rows.len() + 1);
         for (table, key, row) in batch.rows {
             let (space, byte) = self.spaces.at(table, &key);
             let key = packed.pack(byte, &key);
@@ -282,11 +296,15 @@ impl Store for FjallStore {
                 None => writes.remove(space, key),
             }
         }
+        self.progress.commit += 1;
+        writes.insert(&self.spaces.small, PROGRESS_KEY, self.progress.row());
         guarded(|| writes.commit().map_err(failed))
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        guarded(|| self.db.persist(PersistMode::SyncData).map_err(failed))
+        guarded(|| self.db.persist(PersistMode::SyncData).map_err(failed))?;
+        self.progress.synced = self.progress.commit;
+        Ok(())
     }
 }
 

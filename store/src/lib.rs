@@ -10,6 +10,7 @@ mod checked;
 mod error;
 mod fjall;
 mod folder;
+mod journal;
 #[cfg(feature = "redb")]
 mod redb;
 mod window;

@@ -109,9 +109,29 @@ impl Player {
     /// When it cannot be started, or its log cannot be read.
     pub fn record<E: Engine>(&self, fail: Option<Fail>, fail_reads: Option<Fail>) -> io::Result<Recording> {
         let place = tempfile::Builder::new().prefix("anabranch-faults-").tempdir_in(scratch())?;
-        let root = place.path().join("root");
-        std::fs::create_dir(&root)?;
-        let (log, marks) = (place.path().join("log"), place.path().join("marks"));
+        std::fs::create_dir(place.path().join(ROOT))?;
+        let (log, output) = self.recorded::<E>(place.path(), LOG, fail, fail_reads)?;
+        Ok(Recording { place, log, output })
+    }
+
+    /// Runs another child on the folder that one has left, with its operations failed as told. Gives what it said, as
+    /// [`Recording::ended`] does, and what it did.
+    ///
+    /// # Errors
+    /// As `record`.
+    pub fn again<E: Engine>(&self, left: &Recording, fail: Option<Fail>) -> io::Result<(Said, Log)> {
+        let (log, output) = self.recorded::<E>(left.place.path(), "log of another", fail, None)?;
+        Ok((said(&output), log))
+    }
+
+    fn recorded<E: Engine>(
+        &self,
+        place: &Path,
+        log: &str,
+        fail: Option<Fail>,
+        fail_reads: Option<Fail>,
+    ) -> io::Result<(Log, Output)> {
+        let (root, log, marks) = (place.join(ROOT), place.join(log), place.join("marks"));
         let mut shim = Shim::new(&root, &log);
         shim.marks = Some(marks.clone());
         (shim.fail, shim.fail_reads) = (fail, fail_reads);
@@ -119,13 +139,21 @@ impl Player {
         shim.apply(&mut command)?;
         let output = command.output()?;
         let log = Log::read(&log).map_err(|error| match error {
-            LogError::Io { .. } => io::Error::other(format!("{error}; the child said: {}", said(&output))),
+            LogError::Io { .. } => io::Error::other(format!("{error}; the child said: {}", text(&output))),
             LogError::Bad { .. } => io::Error::other(error),
         })?;
-        Ok(Recording { place, log, output })
+        Ok((log, output))
     }
 }
 
+/// How a child ended: it played to the end, or it said in one line why not; or it ended otherwise than it should, by a signal, a panic, or
+/// with more than one line, and this is what it said.
+pub type Said = Result<Result<(), String>, String>;
+
+/// The watched folder.
+const ROOT: &str = "root";
+/// The log beside it.
+const LOG: &str = "log";
 /// The store's folder in the watched one.
 pub(crate) const STORE: &str = "store";
 
@@ -142,20 +170,15 @@ impl Recording {
     /// The watched folder, as the child left it.
     #[must_use]
     pub fn root(&self) -> PathBuf {
-        self.place.path().join("root")
+        self.place.path().join(ROOT)
     }
 
-    /// Whether it played to the end. If not: the one line that it said.
+    /// How it ended.
     ///
     /// # Errors
-    /// What it said, when it ended otherwise than it should: by a signal, a panic, or not in one line.
-    pub fn ended(&self) -> Result<Result<(), String>, String> {
-        let text = said(&self.output);
-        match self.output.status.code() {
-            Some(0) if text.is_empty() => Ok(Ok(())),
-            Some(1) if text.lines().count() == 1 => Ok(Err(text)),
-            _ => Err(format!("the child ended with {}: {text}", self.output.status)),
-        }
+    /// See [`Said`].
+    pub fn ended(&self) -> Said {
+        said(&self.output)
     }
 
     /// Keeps the log and the folder, to be looked at, and gives their place.
@@ -165,7 +188,16 @@ impl Recording {
     }
 }
 
-fn said(output: &Output) -> String {
+fn said(output: &Output) -> Said {
+    let text = text(output);
+    match output.status.code() {
+        Some(0) if text.is_empty() => Ok(Ok(())),
+        Some(1) if text.lines().count() == 1 => Ok(Err(text)),
+        _ => Err(format!("the child ended with {}: {text}", output.status)),
+    }
+}
+
+fn text(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).trim().to_owned()
 }
 
