@@ -218,15 +218,18 @@ fn a_making_that_was_cut_short_is_made_anew() {
         let whole = tempfile::tempdir().unwrap();
         made(whole.path(), kind);
         let marker = fs::read(whole.path().join("anabranch")).unwrap();
-        // What a crash can leave: the folder, the lock, a marker half written beside its place, the marker, the engine's file
-        // half written beside its place.
+        let text = String::from_utf8(marker.clone()).unwrap();
+        let making = text.replace("never edit the files in this folder", "being made: opening it finishes that");
+        assert_ne!(text, making);
+        // What a crash can leave: the folder, the lock, a marker half written beside its place, the marker of a store that is
+        // being made, what the engine had begun.
         let left: [&[(&str, &[u8])]; 6] = [
             &[],
             &[("lock", b"")],
             &[("lock", b""), ("anabranch.new", b"anabranch st")],
             &[("anabranch.new", b"")],
-            &[("lock", b""), ("anabranch", &marker)],
-            &[("lock", b""), ("anabranch", &marker), ("data.redb.new", &[0; 5_000])],
+            &[("lock", b""), ("anabranch", making.as_bytes())],
+            &[("lock", b""), ("anabranch", making.as_bytes()), (data(kind), &[0; 5_000])],
         ];
         for files in left {
             let folder = tempfile::tempdir().unwrap();
@@ -240,6 +243,26 @@ fn a_making_that_was_cut_short_is_made_anew() {
             assert_eq!(fs::read(folder.path().join("anabranch")).unwrap(), marker);
             assert!(!folder.path().join("anabranch.new").exists());
         }
+    }
+}
+
+/// The name of the engine's files.
+fn data(kind: &str) -> &'static str {
+    if kind.starts_with("fjall") { "data" } else { "data.redb" }
+}
+
+#[test]
+fn a_store_whose_files_are_gone_is_no_empty_store() {
+    for (kind, open) in KINDS {
+        let folder = tempfile::tempdir().unwrap();
+        made(folder.path(), kind);
+        let moved = folder.path().join("elsewhere");
+        fs::rename(folder.path().join(data(kind)), &moved).unwrap();
+        let error = open(folder.path()).expect_err(kind);
+        assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+        assert_line(&error, folder.path(), &[data(kind), "is gone"]);
+        fs::rename(moved, folder.path().join(data(kind))).unwrap();
+        open(folder.path()).expect(kind);
     }
 }
 
