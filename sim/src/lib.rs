@@ -4,13 +4,16 @@
 #![forbid(unsafe_code)]
 
 pub mod car;
+pub mod choices;
 pub mod dag;
 pub mod disk;
 pub mod echo;
 pub mod engine;
+pub mod explicit;
 pub mod fold;
 pub mod ledger;
 mod network;
+pub mod observe;
 pub mod oracles;
 pub mod outcome;
 pub mod plan;
@@ -21,4 +24,3 @@ pub mod workload;
 mod world;
 
 pub use run::run;
-pub use world::{Nobody, Observer};

@@ -2,10 +2,10 @@
 
 use crate::{
     engine::{Cause, Fates, Key, MessageKey, Time, Trace},
+    observe::{Id, Says, Watch, What},
     outcome::{MessageCount, MessageKind},
     scenario::{FaultKind, Link, Partition, PartitionMode, Party, Scenario},
     tally::Tally,
-    world::Observer,
 };
 use anabranch_core::{Bytes, Cid, wire};
 use std::{collections::BTreeMap, sync::Arc};
@@ -30,6 +30,19 @@ impl Body {
             Self::Request { .. } => MessageKind::Request,
             Self::Block { .. } => MessageKind::Block,
             Self::NotFound { .. } => MessageKind::NotFound,
+        }
+    }
+
+    /// What it says, for those who watch.
+    fn says(&self) -> Says {
+        match self {
+            Self::Broadcast(bytes) => {
+                let announcement = wire::decode_announcement(bytes);
+                Says::Heads(announcement.map_or(Vec::new(), |announced| announced.heads.into_iter().map(Id).collect()))
+            }
+            Self::Request { cid, .. } => Says::Give(Id(*cid)),
+            Self::Block { cid, .. } => Says::Block(Id(*cid)),
+            Self::NotFound { cid, .. } => Says::NotFound(Id(*cid)),
         }
     }
 
@@ -135,7 +148,11 @@ impl Network {
         };
         let wires = (0..parties * parties).map(|index| wire(index / parties, index % parties)).collect();
         let counts = [MessageCount::default(); 4];
-        Self { fates: Fates::new(root), wires, parties, cuts: Vec::new(), faults_on: true, counts }
+        let fates = match &scenario.explicit {
+            Some(explicit) => Fates::listed(Arc::clone(&explicit.deliveries)),
+            None => Fates::new(root),
+        };
+        Self { fates, wires, parties, cuts: Vec::new(), faults_on: true, counts }
     }
 
     fn wire(&mut self, from: Party, to: Party) -> &mut Wire {
@@ -153,7 +170,7 @@ impl Network {
         outgoing: Outgoing,
         tally: &mut Tally,
         trace: &mut Trace,
-        observer: &mut dyn Observer,
+        watch: &mut Watch<'_>,
     ) -> Arrivals {
         let Outgoing { at, from, to, cause, body, receiver_is_up } = outgoing;
         let kind = body.kind();
@@ -164,7 +181,6 @@ impl Network {
         if !self.faults_on {
             (fate.drop, fate.copy_latency, fate.held_back, fate.flip) = (false, None, None, None);
         }
-        observer.message(&key, &fate);
         let stopped = self.cuts.iter_mut().find(|cut| cut.stops(from, to));
         record(trace.entry(at, tag::SEND), &key, &body)
             .u8(u8::from(fate.drop) | u8::from(stopped.is_some()) << 1 | u8::from(fate.flip.is_some()) << 2)
@@ -172,8 +188,19 @@ impl Network {
             .u64(fate.copy_latency.unwrap_or(0));
         let count = &mut self.counts[index(kind)];
         count.sent += 1;
+        let says = watch.is_on().then(|| body.says());
+        let tell = |stopped_by, arrives| {
+            watch.tell(at, Some(from), Some(cause), || What::Sent {
+                message: key,
+                says: says.unwrap_or(Says::Heads(Vec::new())),
+                fate,
+                stopped_by,
+                arrives,
+            });
+        };
         let mut message = Message { key, body, corrupted: false, held_back: false, copy: false, place };
         if let Some(cut) = stopped {
+            tell(Some(cut.number), (None, None));
             tally.effective_once(cut.number, cut.kind);
             if cut.mode == PartitionMode::Hold {
                 count.held += 1;
@@ -189,6 +216,7 @@ impl Network {
             if receiver_is_up {
                 tally.effective(FaultKind::Drop);
             }
+            tell(None, (None, None));
             return [None, None];
         }
         if let (Some(bit), Some(bytes)) = (fate.flip, message.body.payload())
@@ -212,11 +240,23 @@ impl Network {
             count.duplicated += 1;
             (at + latency, Message { copy: true, held_back: false, ..message.clone() })
         });
-        [Some((at + fate.latency + fate.held_back.unwrap_or(0), message)), copy]
+        let arrives = at + fate.latency + fate.held_back.unwrap_or(0);
+        tell(None, (Some(arrives), copy.as_ref().map(|(at, _)| *at)));
+        [Some((arrives, message)), copy]
     }
 
     /// A message comes to its receiver, who is up or not.
-    pub(crate) fn arrives(&mut self, at: Time, message: &Message, is_up: bool, tally: &mut Tally, trace: &mut Trace) {
+    pub(crate) fn arrives(
+        &mut self,
+        at: Time,
+        message: &Message,
+        is_up: bool,
+        tally: &mut Tally,
+        trace: &mut Trace,
+        watch: &mut Watch<'_>,
+    ) {
+        let Message { key, copy, corrupted, .. } = *message;
+        watch.tell(at, Some(key.to), Some(key.cause), || What::Arrived { message: key, copy, corrupted, taken: is_up });
         record(trace.entry(at, tag::ARRIVE), &message.key, &message.body)
             .u8(u8::from(message.copy) | u8::from(is_up) << 1);
         let count = &mut self.counts[index(message.body.kind())];

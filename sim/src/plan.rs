@@ -22,10 +22,10 @@ impl Plan {
     #[must_use]
     pub fn new(scenario: &Scenario, seed: u64) -> Self {
         let churn = churn(scenario, &Key::of_seed(seed).fork("churn"));
-        let faults = scenario.faults.iter().cloned().chain(churn);
-        let mut faults: Vec<_> = faults.zip(0_u32..).map(|(fault, number)| (number, fault)).collect();
-        faults.sort_by_key(|(number, fault)| (fault.at, *number));
-        Self { faults, without: BTreeSet::new() }
+        let mut faults: Vec<_> = scenario.faults.iter().cloned().chain(churn).collect();
+        // As a scenario file with all of them would have them, so that the explicit form of a run has the same numbers.
+        faults.sort_by_key(|fault| (fault.at, fault.fault.order()));
+        Self { faults: (0_u32..).zip(faults).collect(), without: BTreeSet::new() }
     }
 
     /// The plan without these operations.

@@ -1,10 +1,11 @@
 //! Running a scenario.
 
 use crate::{
+    observe::{Nobody, Observer},
     outcome::RunReport,
     plan::Plan,
     scenario::Scenario,
-    world::{Nobody, Observer, World},
+    world::World,
 };
 use std::{collections::BTreeSet, time::Instant};
 

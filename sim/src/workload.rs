@@ -6,6 +6,10 @@ use crate::{
     scenario::{Mix, Party, Scenario},
 };
 use anabranch_core::{Batch, Bytes, DagName};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// One operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,6 +51,8 @@ pub struct Operations<'a> {
     key: Key,
     duration: Time,
     ranks: Ranks,
+    /// Instead of the seed's.
+    listed: Option<Arc<BTreeMap<u64, Operation>>>,
 }
 
 impl<'a> Operations<'a> {
@@ -59,6 +65,7 @@ impl<'a> Operations<'a> {
             key: root.fork("operations"),
             duration: nanoseconds(scenario.duration),
             ranks: Ranks::new(workload.keys, workload.skew),
+            listed: scenario.explicit.as_ref().map(|explicit| Arc::clone(&explicit.operations)),
         }
     }
 
@@ -66,6 +73,15 @@ impl<'a> Operations<'a> {
     #[must_use]
     pub const fn count(&self) -> u64 {
         self.scenario.workload.operations
+    }
+
+    /// The first operation of this number or a greater one that is not left out.
+    #[must_use]
+    pub fn next(&self, from: u64, without: &BTreeSet<u64>) -> Option<Operation> {
+        match &self.listed {
+            Some(list) => list.range(from..).find(|(number, _)| !without.contains(number)).map(|(_, one)| one.clone()),
+            None => (from..self.count()).find(|number| !without.contains(number)).map(|number| self.get(number)),
+        }
     }
 
     /// The operation of this number. Times grow with the numbers: each operation has its own stretch of

@@ -2,8 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use anabranch_sim::{
-    Observer,
     engine::{Cause, Fate, MessageKey},
+    observe::{Observer, Seen, What},
     oracles::Oracle,
     outcome::{MessageKind, OperationKind, RunReport, Verdict},
     plan::Plan,
@@ -94,8 +94,10 @@ fn one_seed_gives_one_trace_in_any_thread_and_another_seed_another() {
 struct Fates(BTreeMap<MessageKey, Fate>);
 
 impl Observer for Fates {
-    fn message(&mut self, key: &MessageKey, fate: &Fate) {
-        assert!(self.0.insert(*key, *fate).is_none(), "{key:?} was sent twice");
+    fn saw(&mut self, seen: Seen) {
+        if let What::Sent { message, fate, .. } = seen.what {
+            assert!(self.0.insert(message, fate).is_none(), "{message:?} was sent twice");
+        }
     }
 }
 
@@ -196,4 +198,38 @@ fn hostile_peers_are_borne() {
             report.blocks_misdeclared
         );
     }
+}
+
+#[derive(Default)]
+struct Counter(BTreeMap<String, u64>);
+
+impl Observer for Counter {
+    fn saw(&mut self, seen: Seen) {
+        let what = format!("{:?}", seen.what);
+        let name = what.split([' ', '(']).next().unwrap_or_default().to_owned();
+        *self.0.entry(name).or_default() += 1;
+    }
+}
+
+#[test]
+fn watching_changes_nothing_and_shows_every_kind_of_event() {
+    let scenario = scenario(ROUGH);
+    let mut counter = Counter::default();
+    let watched = run_plan(&scenario, 7, Plan::new(&scenario, 7), &mut counter);
+    let unwatched = run(&scenario, 7);
+    assert_eq!(facts(watched), facts(unwatched.clone()));
+    let count = |name: &str| counter.0.get(name).copied().unwrap_or_default();
+    for name in
+        ["Started", "Operation", "Read", "Acknowledged", "Made", "Sent", "Arrived", "Merged", "Shows", "Noticed"]
+    {
+        assert!(count(name) > 0, "no {name} in {:?}", counter.0);
+    }
+    for name in ["Synced", "Crashed", "Timer", "Chose", "FaultBegins", "FaultEnds", "Noted"] {
+        assert!(count(name) > 0, "no {name} in {:?}", counter.0);
+    }
+    let sent: u64 = unwatched.messages.values().map(|count| count.sent).sum();
+    assert_eq!(count("Sent"), sent);
+    let asked: u64 = unwatched.operations.values().map(|count| count.requested).sum();
+    assert_eq!(count("Operation"), asked);
+    assert_eq!(count("Merged"), unwatched.blocks_merged);
 }

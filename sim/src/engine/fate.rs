@@ -6,10 +6,12 @@
 
 use super::{Key, Time, nanoseconds};
 use crate::scenario::{Link, Party};
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::{collections::BTreeMap, sync::Arc};
 
 /// What made someone send: inherited by all that it provokes, fetches and answers too.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Cause {
     /// A replica was started at the beginning.
     Start,
@@ -57,7 +59,7 @@ impl Cause {
 }
 
 /// Which message: the n-th of its kind that the cause sends over the link, n counted from 0.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct MessageKey {
     /// The sender.
     pub from: Party,
@@ -72,7 +74,7 @@ pub struct MessageKey {
 }
 
 /// What becomes of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fate {
     /// How long it takes.
     pub latency: Time,
@@ -87,6 +89,12 @@ pub struct Fate {
 }
 
 impl Fate {
+    /// The fate of a message that nothing happens to.
+    #[must_use]
+    pub fn quiet(link: &Link) -> Self {
+        Self { latency: nanoseconds(link.latency.0), drop: false, copy_latency: None, held_back: None, flip: None }
+    }
+
     /// Draws a fate. The draws are the same in number and order whatever the link's settings are, so
     /// that setting one probability does not shift what another one hits.
     fn draw(draws: &mut super::Draws, link: &Link) -> Self {
@@ -115,16 +123,32 @@ impl Fate {
 /// The fates of all messages of a run.
 #[derive(Clone, Debug)]
 pub struct Fates {
-    key: Key,
-    links: BTreeMap<(Party, Party), Key>,
+    source: Source,
     counts: BTreeMap<(u64, Party, Party, u8), u32>,
+}
+
+#[derive(Clone, Debug)]
+enum Source {
+    Drawn {
+        key: Key,
+        links: BTreeMap<(Party, Party), Key>,
+    },
+    /// What is not listed arrives after the least latency of its link, unharmed.
+    Listed(Arc<BTreeMap<MessageKey, Fate>>),
 }
 
 impl Fates {
     /// The fates of the run with this root key.
     #[must_use]
     pub fn new(root: &Key) -> Self {
-        Self { key: root.fork("fates"), links: BTreeMap::new(), counts: BTreeMap::new() }
+        let source = Source::Drawn { key: root.fork("fates"), links: BTreeMap::new() };
+        Self { source, counts: BTreeMap::new() }
+    }
+
+    /// These fates. A message that is not in the list arrives after the least latency of its link, unharmed.
+    #[must_use]
+    pub const fn listed(list: Arc<BTreeMap<MessageKey, Fate>>) -> Self {
+        Self { source: Source::Listed(list), counts: BTreeMap::new() }
     }
 
     /// Names the next message of a link, kind and cause, and draws its fate.
@@ -143,11 +167,12 @@ impl Fates {
     /// The fate of a message.
     pub fn of(&mut self, message: &MessageKey, link: &Link) -> Fate {
         let MessageKey { from, to, kind, cause, n } = *message;
-        let root = &self.key;
-        let key = self
-            .links
-            .entry((from, to))
-            .or_insert_with(|| root.fork([from.0.to_le_bytes(), to.0.to_le_bytes()].concat()));
+        let (root, links) = match &mut self.source {
+            Source::Listed(list) => return list.get(message).copied().unwrap_or_else(|| Fate::quiet(link)),
+            Source::Drawn { key, links } => (key, links),
+        };
+        let key =
+            links.entry((from, to)).or_insert_with(|| root.fork([from.0.to_le_bytes(), to.0.to_le_bytes()].concat()));
         // A stream a cause, and in it a place for each message: 16 kinds, and as many messages as there may be.
         let place = u64::from(n) << 4 | u64::from(kind & 15);
         Fate::draw(&mut key.at(cause.number(), place), link)

@@ -45,6 +45,7 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
         core,
         suspended: raw.suspend.iter().map(|suspend| suspension(&names, suspend)).collect::<Result<_, _>>()?,
         expect: expectation(&at, raw.expect)?,
+        explicit: None,
         replicas,
     };
     Ok(scenario)

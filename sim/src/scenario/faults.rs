@@ -48,6 +48,18 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// The order of faults at one time: that of the tables in a scenario file.
+    #[must_use]
+    pub const fn order(&self) -> u8 {
+        match self {
+            Self::Partition(_) => 0,
+            Self::Crash(_) => 1,
+            Self::Join { .. } => 2,
+            Self::Leave { .. } => 3,
+            Self::Skew(_) => 4,
+        }
+    }
+
     /// Under which kind it is counted.
     #[must_use]
     pub const fn kind(&self) -> FaultKind {

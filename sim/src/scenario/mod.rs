@@ -34,7 +34,7 @@ pub use faults::{
     TimedFault,
 };
 
-use crate::oracles::Oracle;
+use crate::{explicit::Explicit, oracles::Oracle};
 use std::time::Duration;
 
 /// A checked scenario. All names in it are resolved to [`Party`] numbers.
@@ -72,6 +72,8 @@ pub struct Scenario {
     pub suspended: Vec<Suspension>,
     /// What should come of it.
     pub expect: Expectation,
+    /// The lists that stand for a seed, in a scenario that has no randomness left.
+    pub explicit: Option<Explicit>,
 }
 
 /// One replica.

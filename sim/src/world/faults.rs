@@ -2,9 +2,11 @@
 
 use super::{Event, Failure, Outcome, Status, World};
 use crate::{
+    choices::Choice,
     disk::SimDisk,
     engine::{Cause, nanoseconds},
     network::tag,
+    observe::What,
     outcome::MomentKind,
     scenario::{Crash, Fault, Partition, PartitionMode, Party},
 };
@@ -15,6 +17,7 @@ impl World<'_> {
         let (number, timed) = self.plan.faults[index].clone();
         let kind = timed.fault.kind();
         self.tally.requested(kind);
+        self.watch.tell(self.now, None, Some(Cause::Fault(number)), || What::FaultBegins { number });
         match timed.fault {
             Fault::Partition(partition) => {
                 self.trace.entry(self.now, tag::PART).u64(number.into());
@@ -60,6 +63,7 @@ impl World<'_> {
     pub(super) fn fault_ends(&mut self, index: usize) -> Outcome {
         let (number, timed) = &self.plan.faults[index];
         let number = *number;
+        self.watch.tell(self.now, None, Some(Cause::Fault(number)), || What::FaultEnds { number });
         match &timed.fault {
             Fault::Partition(partition) => {
                 let groups: Vec<&str> = partition.groups.iter().map(|group| group.name.as_str()).collect();
@@ -123,9 +127,9 @@ impl World<'_> {
         let stats = process.core.as_ref().map(Replica::stats).unwrap_or_default();
         let was_busy = !process.held.is_empty() || stats.fetches > 0 || stats.rumours > 0;
         self.stop(replica);
+        let unsynced = self.processes[replica.index()].disk.unsynced() as u64;
+        let kept = self.choose(Choice::Kept, replica, Cause::Fault(number), 0, (0, unsynced));
         let process = &mut self.processes[replica.index()];
-        let unsynced = process.disk.unsynced() as u64;
-        let kept = self.keys.crashes.at(Cause::Fault(number).number(), 0).between(0, unsynced);
         let lost = process.disk.crash(usize::try_from(kept).unwrap_or(usize::MAX));
         let wiped_rows = if wipe_disk { process.disk.rows() } else { 0 };
         if wipe_disk {
@@ -135,6 +139,11 @@ impl World<'_> {
         let until = self.now + nanoseconds(down);
         process.status = Status::Down { fault: number, until };
         self.trace.entry(self.now, tag::CRASH).u16(replica.0).u64(unsynced).u64(kept).u8(u8::from(wipe_disk));
+        self.watch.tell(self.now, Some(replica), Some(Cause::Fault(number)), || What::Crashed {
+            kept,
+            lost: lost as u64,
+            wiped: wipe_disk,
+        });
         if if wipe_disk { wiped_rows > 0 } else { lost > 0 || was_busy } {
             self.fault_took_effect(number);
         }
@@ -172,6 +181,7 @@ impl World<'_> {
         let more = core.progress() == anabranch_core::Progress::More;
         process.core = Some(core);
         let life = process.life;
+        self.tell_started(replica, cause);
         self.judge_reopened(replica)?;
         self.has_changed = true;
         if more {

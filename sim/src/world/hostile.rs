@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// Heads that nobody serves, in one announcement.
 const ENDLESS_HEADS: usize = 100;
+/// How many keys it writes.
+pub(super) const KEYS: u64 = 4;
 
 /// A scripted hostile peer.
 #[derive(Clone, Debug)]
@@ -73,9 +75,9 @@ impl HostilePeer {
     }
 
     /// Takes the next act in turn.
-    pub(super) fn round(&mut self, round: u64, draws: &mut Draws) -> Round {
+    pub(super) fn round(&mut self, round: u64, key: u64, draws: &mut Draws) -> Round {
         let act = self.acts[(round % self.acts.len() as u64) as usize];
-        let key = format!("{}{}", self.key_prefix, draws.below(4));
+        let key = format!("{}{key}", self.key_prefix);
         let value = format!("evil {round}");
         let parent = self.last.get(&act).copied();
         let (blocks, heads) = match act {
@@ -229,7 +231,7 @@ mod tests {
     fn its_blocks_are_what_they_are_meant_to_be() {
         use HostileAct::{EndlessHeads, ForeignLinks, ForgedPriority, OddKeys};
         let mut peer = peer(&[ForgedPriority, OddKeys, ForeignLinks, EndlessHeads]);
-        let mut round = |number| peer.round(number, &mut Key::of_seed(1).at(number, 0));
+        let mut round = |number| peer.round(number, number % KEYS, &mut Key::of_seed(1).at(number, 0));
         let decode = |round: &Round, index: usize| wire::Block::decode(&round.blocks[index].1);
 
         let forged = round(0);
@@ -245,7 +247,7 @@ mod tests {
         assert!(heads.iter().all(|cid| matches!(peer.answers(cid), Answer::Silence)));
         assert!(matches!(peer.answers(&forged.blocks[0].0), Answer::Block(_)));
         assert!(matches!(peer.answers(&Cid::of(b"unknown")), Answer::NotFound));
-        let again = peer.round(4, &mut Key::of_seed(1).at(4, 0));
+        let again = peer.round(4, 0, &mut Key::of_seed(1).at(4, 0));
         assert_eq!(wire::Block::decode(&again.blocks[0].1).links, [forged.blocks[0].0], "one chain, not many heads");
     }
 }

@@ -6,17 +6,20 @@ mod judge;
 mod process;
 mod replica;
 mod report;
+mod watched;
 
 use crate::{
-    engine::{Cause, Fate, Key, MessageKey, Queue, Time, Trace, nanoseconds},
+    choices::{Choice, Choices},
+    engine::{Cause, Key, Queue, Time, Trace, nanoseconds},
     ledger::Ledger,
     network::{Body, Message, Network, Outgoing, tag},
+    observe::{Blob, Observer, Watch, What},
     oracles::{Panel, Violation},
     outcome::{Moment, MomentKind, OperationCount, OperationKind, RunReport, Sample},
     plan::Plan,
     scenario::{FaultKind, Party, Scenario},
     tally::Tally,
-    workload::{Action, Operations},
+    workload::{Action, Operation, Operations},
 };
 use anabranch_core::{Batch, Cid, Effect, Input, Timer, Token};
 use hostile::{Answer, HostilePeer};
@@ -35,22 +38,10 @@ const SAMPLES_MAX: usize = 240;
 /// Looks at one replica in the midst of the first phase.
 const LOOKS: u64 = 4;
 
-/// What can be watched of a run.
-pub trait Observer {
-    /// A message was given to the network.
-    fn message(&mut self, _key: &MessageKey, _fate: &Fate) {}
-}
-
-/// Watches nothing.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Nobody;
-
-impl Observer for Nobody {}
-
 /// An event of the loop.
 #[derive(Debug)]
 enum Event {
-    Operation(u64),
+    Operation(Box<Operation>),
     Arrive(Box<Message>),
     Timer {
         replica: Party,
@@ -112,21 +103,14 @@ impl From<Violation> for Failure {
 
 type Outcome = Result<(), Failure>;
 
-/// The keys from which the world draws.
-struct Keys {
-    timers: Key,
-    syncs: Key,
-    crashes: Key,
-    peers: Key,
-    hostile: Key,
-}
-
 /// Everything there is in a run.
 pub(crate) struct World<'a> {
     scenario: &'a Scenario,
     seed: u64,
     plan: Plan,
-    keys: Keys,
+    choices: Choices,
+    /// From which hostile peers draw what they invent: no result depends on it, so it is the same for all seeds.
+    inventions: Key,
     operations: Operations<'a>,
     now: Time,
     queue: Queue<Event>,
@@ -159,7 +143,7 @@ pub(crate) struct World<'a> {
     samples: Vec<Sample>,
     /// Kept to spare allocations.
     effects: Vec<Effect>,
-    observer: &'a mut dyn Observer,
+    watch: Watch<'a>,
 }
 
 impl<'a> World<'a> {
@@ -173,13 +157,11 @@ impl<'a> World<'a> {
         Self {
             scenario,
             seed,
-            keys: Keys {
-                timers: root.fork("timers"),
-                syncs: root.fork("syncs"),
-                crashes: root.fork("crashes"),
-                peers: root.fork("peers"),
-                hostile: root.fork("hostile"),
+            choices: match &scenario.explicit {
+                Some(explicit) => Choices::Listed(explicit.choices.clone()),
+                None => Choices::drawn(&root),
             },
+            inventions: Key::of_seed(0).fork("inventions"),
             operations: Operations::new(scenario, &root),
             now: 0,
             queue: Queue::new(),
@@ -206,13 +188,14 @@ impl<'a> World<'a> {
             timeline: Vec::new(),
             samples: Vec::new(),
             effects: Vec::new(),
-            observer,
+            watch: Watch::new(observer),
         }
     }
 
     /// Runs both phases, and says what came of them.
     pub(crate) fn run(mut self) -> RunReport {
         let outcome = self.live();
+        self.tell_objection(&outcome);
         self.report(outcome)
     }
 
@@ -277,10 +260,11 @@ impl<'a> World<'a> {
 
     fn handle(&mut self, event: Event) -> Outcome {
         match event {
-            Event::Operation(index) => self.operate(index),
+            Event::Operation(operation) => self.operate(*operation),
             Event::Arrive(message) => self.arrive(*message),
             Event::Timer { replica, life, timer, cause, skewed_by } if self.lives(replica, life) => {
                 self.trace.entry(self.now, tag::TIMER).u16(replica.0).u64(cause.number());
+                self.watch.tell(self.now, Some(replica), Some(cause), || What::Timer);
                 if let Some(number) = skewed_by {
                     self.tally.effective_once(number, FaultKind::Skew);
                 }
@@ -330,25 +314,26 @@ impl<'a> World<'a> {
     }
 
     fn note(&mut self, at: Time, kind: MomentKind, what: String) {
+        self.watch.tell(at, None, None, || What::Noted { kind, what: what.clone() });
         self.timeline.push(Moment { at_ns: at, what, kind });
     }
 
     // Operations.
 
     fn schedule_operation(&mut self, from: u64) {
-        let next = (from..self.operations.count()).find(|index| !self.plan.without.contains(index));
-        if let Some(index) = next {
-            self.queue.push(self.operations.get(index).at, Event::Operation(index));
+        if let Some(operation) = self.operations.next(from, &self.plan.without) {
+            self.queue.push(operation.at, Event::Operation(Box::new(operation)));
         }
     }
 
-    fn operate(&mut self, index: u64) -> Outcome {
+    fn operate(&mut self, operation: Operation) -> Outcome {
+        let index = operation.index;
         self.schedule_operation(index + 1);
-        let operation = self.operations.get(index);
         let kind = operation.action.kind();
         let replica = operation.replica;
         let is_up = self.processes[replica.index()].is_up();
         self.trace.entry(self.now, tag::OPERATION).u64(index).u16(replica.0).u8(u8::from(is_up));
+        self.tell_operation(&operation, is_up);
         self.count(kind).requested += 1;
         if !is_up {
             self.count(kind).unavailable += 1;
@@ -376,6 +361,10 @@ impl<'a> World<'a> {
         let value = core.get(key).map_err(|error| Failure::Replica { replica, error })?;
         let entry = self.trace.entry(self.now, tag::READ).u64(index).u8(u8::from(value.is_some()));
         entry.bytes(value.as_deref().unwrap_or_default());
+        self.watch.tell(self.now, Some(replica), Some(Cause::Operation(index)), || {
+            let value = value.map(|value| Blob(value.to_vec()));
+            What::Read { number: index, key: key.to_string(), value }
+        });
         if process.is_dirty() {
             self.open.insert(index, (replica, OperationKind::Get));
             process.held.push((Cause::Operation(index), Held::Read { operation: index, kind: OperationKind::Get }));
@@ -390,7 +379,7 @@ impl<'a> World<'a> {
     fn send(&mut self, from: Party, to: Party, cause: Cause, body: Body) {
         let receiver_is_up = self.is_present(to);
         let outgoing = Outgoing { at: self.now, from, to, cause, body, receiver_is_up };
-        let arrivals = self.network.send(outgoing, &mut self.tally, &mut self.trace, self.observer);
+        let arrivals = self.network.send(outgoing, &mut self.tally, &mut self.trace, &mut self.watch);
         for (at, message) in arrivals.into_iter().flatten() {
             self.queue.push(at, Event::Arrive(Box::new(message)));
         }
@@ -421,7 +410,7 @@ impl<'a> World<'a> {
     fn arrive(&mut self, message: Message) -> Outcome {
         let to = message.key.to;
         let is_up = self.is_present(to);
-        self.network.arrives(self.now, &message, is_up, &mut self.tally, &mut self.trace);
+        self.network.arrives(self.now, &message, is_up, &mut self.tally, &mut self.trace, &mut self.watch);
         match self.processes.get(to.index()).map(|process| process.status) {
             None if is_up => {
                 self.hostile_hears(&message);
@@ -465,10 +454,12 @@ impl<'a> World<'a> {
         }
         let cause = Cause::Hostile { peer: party, round };
         self.trace.entry(self.now, tag::HOSTILE).u16(party.0).u64(round);
-        let made = self.hostile[index].round(round, &mut self.keys.hostile.at(cause.number(), 0));
+        let key = self.choose(Choice::HostileKey, party, cause, 0, (0, hostile::KEYS - 1));
+        let made = self.hostile[index].round(round, key, &mut self.inventions.at(cause.number(), 0));
         self.tally.requested(made.act.kind());
         for (cid, bytes) in made.blocks {
             self.poison.insert(cid, made.act.kind());
+            self.tell_made(party, cause, cid, &bytes);
             self.ledger.author(party, cid, bytes);
         }
         for payload in &made.announcements {

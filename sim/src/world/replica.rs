@@ -2,8 +2,10 @@
 
 use super::{CONTINUE_AFTER, Event, Failure, Held, NOBODY_AFTER, Outcome, World};
 use crate::{
+    choices::{Choice, ChoiceKey},
     engine::{Cause, Time, nanoseconds},
     network::{Body, Message, tag},
+    observe::{Blob, Id, What},
     oracles::{Oracle, ancestors, corrupt},
     scenario::{FaultKind, Party},
 };
@@ -74,6 +76,7 @@ impl World<'_> {
             self.queue.push(self.now + CONTINUE_AFTER, Event::Continue { replica, life, cause });
         }
         self.carry_out(replica, cause, &mut effects)?;
+        self.tell_shown(replica, cause);
         effects.clear();
         self.effects = effects;
         Ok(())
@@ -81,18 +84,22 @@ impl World<'_> {
 
     /// Does what may be done at once, keeps the rest for the sync, and sees to it that there is one.
     pub(super) fn carry_out(&mut self, replica: Party, cause: Cause, effects: &mut Vec<Effect>) -> Outcome {
-        self.record_own_blocks(replica, effects)?;
+        self.record_own_blocks(replica, cause, effects)?;
         for effect in effects.drain(..) {
             match effect {
                 Effect::Fetch { cid, from, attempt } => self.fetch(replica, cause, cid, from, attempt),
                 Effect::SetTimer { timer, after } => self.set_timer(replica, timer, (*after.start(), *after.end())),
                 Effect::Refused { token: Token(index), why } => {
                     self.trace.entry(self.now, tag::REFUSE).u64(index).bytes(why.to_string().as_bytes());
+                    self.watch.tell(self.now, Some(replica), Some(cause), || What::Refused {
+                        number: index,
+                        why: why.to_string(),
+                    });
                     if let Some((_, kind)) = self.open.remove(&index) {
                         self.count(kind).refused += 1;
                     }
                 }
-                Effect::Notify(notice) => self.notice(replica, &notice)?,
+                Effect::Notify(notice) => self.notice(replica, cause, &notice)?,
                 effect @ (Effect::Broadcast(_) | Effect::Committed { .. }) => {
                     self.processes[replica.index()].held.push((cause, Held::Effect(effect)));
                 }
@@ -106,21 +113,24 @@ impl World<'_> {
             process.sync_is_set = true;
             let life = process.life;
             let (least, most) = self.scenario.disk.sync_delay;
-            let mut draws = self.keys.syncs.at(cause.number(), replica.0.into());
-            let delay = draws.between(nanoseconds(least), nanoseconds(most));
+            let delay = self.choose(Choice::Sync, replica, cause, 0, (nanoseconds(least), nanoseconds(most)));
             self.queue.push(self.now + delay, Event::Sync { replica, life });
         }
         Ok(())
     }
 
     /// The oracles must know what a replica made before they hear that it is merged.
-    fn record_own_blocks(&mut self, replica: Party, effects: &[Effect]) -> Outcome {
+    fn record_own_blocks(&mut self, replica: Party, cause: Cause, effects: &[Effect]) -> Outcome {
         for effect in effects {
             let Effect::Committed { blocks, .. } = effect else { continue };
             let Some(core) = &self.processes[replica.index()].core else { continue };
             for cid in blocks {
                 let bytes = core.block(cid).map_err(|error| Failure::Replica { replica, error })?;
                 if let Some(bytes) = bytes.filter(|bytes| Cid::of(bytes) == *cid) {
+                    self.watch.tell(self.now, Some(replica), Some(cause), || What::Made {
+                        block: Id(*cid),
+                        bytes: Blob(bytes.to_vec()),
+                    });
                     self.ledger.author(replica, *cid, bytes);
                 }
             }
@@ -129,7 +139,8 @@ impl World<'_> {
     }
 
     /// The simulation sees at once what programs see after the sync.
-    fn notice(&mut self, replica: Party, notice: &Notice) -> Outcome {
+    fn notice(&mut self, replica: Party, cause: Cause, notice: &Notice) -> Outcome {
+        self.tell_notice(replica, cause, notice);
         match notice {
             Notice::Merged { cid, void, .. } => self.merged(replica, cid, *void),
             Notice::WrongBytes { .. } => {
@@ -191,16 +202,17 @@ impl World<'_> {
         let present: Vec<Party> = self.parties().filter(|party| *party != replica && self.is_present(*party)).collect();
         let process = &mut self.processes[replica.index()];
         process.asked_anyone += 1;
-        let place = process.asked_anyone << 16 | u64::from(replica.0);
-        let draw = self.keys.peers.at(cause.number(), place).below(present.len() as u64);
-        present.get(draw as usize).copied()
+        let key = ChoiceKey { choice: Choice::Peer, party: replica, cause, n: process.asked_anyone };
+        let chosen = self.choices.among(&key, &present)?;
+        self.tell_choice(&key, chosen.0.into());
+        Some(chosen)
     }
 
     fn set_timer(&mut self, replica: Party, timer: Timer, after: (Duration, Duration)) {
         let (least, most) = (nanoseconds(after.0), nanoseconds(after.1));
         let round = self.now / least.max(most / 4).max(ROUND_MIN);
         let cause = Cause::Timer { replica, timer: number_of(timer), round };
-        let drawn = self.keys.timers.at(cause.number(), 0).between(least, most);
+        let drawn = self.choose(Choice::Timer, replica, cause, 0, (least, most));
         let process = &self.processes[replica.index()];
         let after = process.by_its_clock(drawn);
         let skewed_by = process.clock.as_ref().filter(|_| after != drawn).map(|(number, _)| *number);
@@ -213,7 +225,9 @@ impl World<'_> {
         let Some(core) = &mut process.core else { return Ok(()) };
         process.sync_is_set = false;
         self.trace.entry(self.now, tag::SYNC).u16(replica.0).u64(core.store().unsynced() as u64);
+        let commits = core.store().unsynced() as u64;
         core.sync().map_err(|error| Failure::Replica { replica, error })?;
+        self.watch.tell(self.now, Some(replica), None, || What::Synced { commits });
         self.ledger.synced(replica);
         for (cause, held) in std::mem::take(&mut process.held) {
             match held {
@@ -225,6 +239,10 @@ impl World<'_> {
                 Held::Effect(Effect::Broadcast(payload)) => self.broadcast(replica, cause, &payload),
                 Held::Effect(Effect::Committed { token: Token(index), blocks }) => {
                     self.trace.entry(self.now, tag::ACKNOWLEDGE).u64(index).u64(blocks.len() as u64);
+                    self.watch.tell(self.now, Some(replica), Some(cause), || What::Acknowledged {
+                        number: index,
+                        blocks: blocks.iter().copied().map(Id).collect(),
+                    });
                     self.ledger.acknowledged(replica, &blocks);
                     if let Some((_, kind)) = self.open.remove(&index) {
                         self.count(kind).done += 1;
