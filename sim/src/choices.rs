@@ -19,8 +19,10 @@ pub enum Choice {
     Kept,
     /// Who is asked for a block when nobody in particular is to be: the number of a party.
     Peer,
-    /// Which key a hostile peer writes.
-    HostileKey,
+    /// What a process draws: which key a hostile peer writes, say.
+    Process,
+    /// From what the harm is drawn that a crash does to a disk.
+    Harm,
 }
 
 impl Choice {
@@ -31,20 +33,21 @@ impl Choice {
             Self::Sync => "syncs",
             Self::Kept => "crashes",
             Self::Peer => "peers",
-            Self::HostileKey => "hostile",
+            Self::Process => "processes",
+            Self::Harm => "harm",
         }
     }
 
     /// Its place in the stream of its cause. Timers and crashes have their party in the cause.
     const fn place(self, party: Party, n: u64) -> u64 {
         match self {
-            Self::Timer | Self::Kept | Self::HostileKey => 0,
-            Self::Sync | Self::Peer => n << 16 | party.0 as u64,
+            Self::Timer | Self::Kept | Self::Harm => 0,
+            Self::Sync | Self::Peer | Self::Process => n << 16 | party.0 as u64,
         }
     }
 
     /// All kinds.
-    pub const ALL: [Self; 5] = [Self::Timer, Self::Sync, Self::Kept, Self::Peer, Self::HostileKey];
+    pub const ALL: [Self; 6] = [Self::Timer, Self::Sync, Self::Kept, Self::Peer, Self::Process, Self::Harm];
 }
 
 impl fmt::Display for Choice {
@@ -54,7 +57,8 @@ impl fmt::Display for Choice {
             Self::Sync => "sync",
             Self::Kept => "kept",
             Self::Peer => "peer",
-            Self::HostileKey => "hostile-key",
+            Self::Process => "process",
+            Self::Harm => "harm",
         })
     }
 }

@@ -3,6 +3,7 @@
 //! Read [`scenario::Scenario`] first, then [`run::run`], then [`outcome::RunReport`].
 #![forbid(unsafe_code)]
 
+pub mod anabranch;
 pub mod car;
 pub mod choices;
 pub mod dag;
@@ -17,10 +18,13 @@ pub mod observe;
 pub mod oracles;
 pub mod outcome;
 pub mod plan;
+pub mod process;
 pub mod run;
 pub mod scenario;
+pub mod system;
 pub mod tally;
 pub mod workload;
 mod world;
 
+pub use network::Body;
 pub use run::run;

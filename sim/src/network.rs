@@ -12,15 +12,34 @@ use std::{collections::BTreeMap, sync::Arc};
 
 /// What a message says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Body {
+pub enum Body {
     /// An announcement, as it stands on the wire.
     Broadcast(Bytes),
     /// "Give me this block."
-    Request { cid: Cid, attempt: u32 },
+    Request {
+        /// Which.
+        cid: Cid,
+        /// Handed back with the answer; likewise below.
+        attempt: u32,
+    },
     /// A block, as it stands on the wire.
-    Block { cid: Cid, attempt: u32, bytes: Bytes },
+    Block {
+        /// Which it is said to be.
+        cid: Cid,
+        /// Of the request.
+        attempt: u32,
+        /// The block.
+        bytes: Bytes,
+    },
     /// "I do not have it."
-    NotFound { cid: Cid, attempt: u32 },
+    NotFound {
+        /// Which.
+        cid: Cid,
+        /// Of the request.
+        attempt: u32,
+    },
+    /// A message of a system that is not ours.
+    Other(Bytes),
 }
 
 impl Body {
@@ -30,6 +49,7 @@ impl Body {
             Self::Request { .. } => MessageKind::Request,
             Self::Block { .. } => MessageKind::Block,
             Self::NotFound { .. } => MessageKind::NotFound,
+            Self::Other(_) => MessageKind::Other,
         }
     }
 
@@ -43,13 +63,14 @@ impl Body {
             Self::Request { cid, .. } => Says::Give(Id(*cid)),
             Self::Block { cid, .. } => Says::Block(Id(*cid)),
             Self::NotFound { cid, .. } => Says::NotFound(Id(*cid)),
+            Self::Other(bytes) => Says::Bytes(bytes.len() as u64),
         }
     }
 
     /// The bytes that may be corrupted: those of broadcasts and blocks.
     const fn payload(&mut self) -> Option<&mut Bytes> {
         match self {
-            Self::Broadcast(bytes) | Self::Block { bytes, .. } => Some(bytes),
+            Self::Broadcast(bytes) | Self::Block { bytes, .. } | Self::Other(bytes) => Some(bytes),
             Self::Request { .. } | Self::NotFound { .. } => None,
         }
     }
@@ -110,7 +131,7 @@ pub(crate) struct Network {
     cuts: Vec<Cut>,
     /// Whether chance and partitions do harm.
     faults_on: bool,
-    counts: [MessageCount; 4],
+    counts: [MessageCount; 5],
 }
 
 /// A message as its sender gives it to the network.
@@ -147,7 +168,7 @@ impl Network {
             Wire { link, sent: 0, delivered: 0 }
         };
         let wires = (0..parties * parties).map(|index| wire(index / parties, index % parties)).collect();
-        let counts = [MessageCount::default(); 4];
+        let counts = [MessageCount::default(); 5];
         let fates = match &scenario.explicit {
             Some(explicit) => Fates::listed(Arc::clone(&explicit.deliveries)),
             None => Fates::new(root),
@@ -160,8 +181,15 @@ impl Network {
     }
 
     pub(crate) fn counts(&self) -> BTreeMap<MessageKind, MessageCount> {
-        let kinds = [MessageKind::Broadcast, MessageKind::Request, MessageKind::Block, MessageKind::NotFound];
-        kinds.into_iter().map(|kind| (kind, self.counts[index(kind)])).collect()
+        let kinds = [
+            MessageKind::Broadcast,
+            MessageKind::Request,
+            MessageKind::Block,
+            MessageKind::NotFound,
+            MessageKind::Other,
+        ];
+        let sent = kinds.into_iter().map(|kind| (kind, self.counts[index(kind)]));
+        sent.filter(|(kind, count)| *kind != MessageKind::Other || count.sent > 0).collect()
     }
 
     /// Takes a message: draws its fate, and says when it arrives, if it does.
@@ -226,8 +254,8 @@ impl Network {
             count.corrupted += 1;
             let flipped = flip(bytes, bit);
             // Not every bit of an announcement means something.
-            message.corrupted =
-                kind == MessageKind::Block || wire::decode_announcement(bytes) != wire::decode_announcement(&flipped);
+            message.corrupted = kind != MessageKind::Broadcast
+                || wire::decode_announcement(bytes) != wire::decode_announcement(&flipped);
             *bytes = flipped;
         }
         if fate.held_back.is_some() {
@@ -339,7 +367,7 @@ pub(crate) mod tag {
 fn record<'a>(entry: crate::engine::Entry<'a>, key: &MessageKey, body: &Body) -> crate::engine::Entry<'a> {
     let entry = entry.u16(key.from.0).u16(key.to.0).u8(key.kind).u64(key.cause.number()).u64(key.n.into());
     match body {
-        Body::Broadcast(bytes) => entry.bytes(bytes),
+        Body::Broadcast(bytes) | Body::Other(bytes) => entry.bytes(bytes),
         Body::Request { cid, attempt } | Body::NotFound { cid, attempt } => {
             entry.bytes(cid.digest()).u64((*attempt).into())
         }

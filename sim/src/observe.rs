@@ -210,6 +210,8 @@ pub enum Says {
     Block(Id),
     /// I do not have the block.
     NotFound(Id),
+    /// So many bytes of another system.
+    Bytes(u64),
 }
 
 /// A CID in a recording: its digest where bytes are kept, its text in JSON.

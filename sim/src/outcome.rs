@@ -184,6 +184,8 @@ pub enum MessageKind {
     Block,
     /// The answer of a peer that does not have the block.
     NotFound,
+    /// A message of a system that is not ours.
+    Other,
 }
 
 impl fmt::Display for MessageKind {
@@ -193,6 +195,7 @@ impl fmt::Display for MessageKind {
             Self::Request => "request",
             Self::Block => "block",
             Self::NotFound => "not-found",
+            Self::Other => "other",
         })
     }
 }
@@ -309,7 +312,7 @@ pub struct Sample {
 }
 
 /// How far a replica was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Progress {
     /// Blocks merged.
     pub merged: u64,

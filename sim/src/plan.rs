@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{Key, Time, nanoseconds},
-    scenario::{Crash, Fault, Party, Scenario, TimedFault},
+    scenario::{Crash, DiskFate, Fault, Party, Scenario, TimedFault},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -54,7 +54,7 @@ fn churn(scenario: &Scenario, key: &Key) -> Vec<TimedFault> {
         let Some(index) = candidates.into_iter().find(free) else { continue };
         busy_until[index] = at + down;
         let replica = Party(u16::try_from(index).unwrap_or(u16::MAX));
-        let crash = Crash { replica, down: Duration::from_nanos(down), wipe_disk: false };
+        let crash = Crash { replica, down: Duration::from_nanos(down), disk: DiskFate::Stays };
         crashes.push(TimedFault { at: Duration::from_nanos(at), fault: Fault::Crash(crash) });
     }
     crashes

@@ -1,10 +1,12 @@
 //! Running a scenario.
 
 use crate::{
+    anabranch::Anabranch,
     observe::{Nobody, Observer},
     outcome::RunReport,
     plan::Plan,
     scenario::Scenario,
+    system::System,
     world::World,
 };
 use std::{collections::BTreeSet, time::Instant};
@@ -24,9 +26,21 @@ pub fn run_without(scenario: &Scenario, seed: u64, operations: &BTreeSet<u64>) -
 
 /// Runs a plan, watched.
 #[must_use]
-#[allow(clippy::disallowed_methods)] // The only clock that is read: how long a run takes is reported, and nothing depends on it.
 pub fn run_plan(scenario: &Scenario, seed: u64, plan: Plan, observer: &mut dyn Observer) -> RunReport {
+    run_system(Anabranch::new(scenario), scenario, seed, plan, observer)
+}
+
+/// Runs a plan with another system under test, watched.
+#[must_use]
+#[allow(clippy::disallowed_methods)] // The only clock that is read: how long a run takes is reported, and nothing depends on it.
+pub fn run_system<S: System>(
+    system: S,
+    scenario: &Scenario,
+    seed: u64,
+    plan: Plan,
+    observer: &mut dyn Observer,
+) -> RunReport {
     let begin = Instant::now();
-    let report = World::new(scenario, seed, plan, observer).run();
+    let report = World::new(system, scenario, seed, plan, observer).run();
     RunReport { wall: begin.elapsed(), ..report }
 }

@@ -3,7 +3,7 @@
 use super::{
     Party, ScenarioError,
     check::{At, End, Names},
-    faults::{Churn, Crash, Fault, Group, Hostile, Partition, Skew, TimedFault},
+    faults::{Churn, Crash, DiskFate, Fault, Group, Hostile, Partition, Skew, TimedFault},
     raw,
     values::TIME_MAX,
 };
@@ -15,8 +15,8 @@ pub(super) fn faults(end: &End<'_>, raw: &raw::Scenario, names: &Names<'_>) -> R
         faults.push(self::partition(end, partition, names)?);
     }
     for raw::Crash { at, replica, down, wipe_disk } in &raw.crash {
-        let crash =
-            Crash { replica: names.replica(replica)?, down: end.at.positive("down", down)?, wipe_disk: *wipe_disk };
+        let disk = if *wipe_disk { DiskFate::Wiped } else { DiskFate::Stays };
+        let crash = Crash { replica: names.replica(replica)?, down: end.at.positive("down", down)?, disk };
         faults.push(TimedFault { at: end.begins(at)?, fault: Fault::Crash(crash) });
     }
     for raw::Join { at, replica } in &raw.join {

@@ -66,7 +66,7 @@ impl Fault {
         match self {
             Self::Partition(Partition { one_way: Some(_), .. }) => FaultKind::OneWayPartition,
             Self::Partition(_) => FaultKind::Partition,
-            Self::Crash(Crash { wipe_disk: true, .. }) => FaultKind::WipedDisk,
+            Self::Crash(Crash { disk: DiskFate::Wiped, .. }) => FaultKind::WipedDisk,
             Self::Crash(_) => FaultKind::Crash,
             Self::Join { .. } => FaultKind::Join,
             Self::Leave { .. } => FaultKind::Leave,
@@ -79,7 +79,7 @@ impl TimedFault {
     /// The oracles whose promise the fault breaks by its nature, for whom, and until when.
     #[must_use]
     pub fn suspends(&self) -> Option<Vec<Suspension>> {
-        let Fault::Crash(Crash { replica, down, wipe_disk: true }) = self.fault else { return None };
+        let Fault::Crash(Crash { replica, down, disk: DiskFate::Wiped }) = self.fault else { return None };
         let of = |oracle| Suspension {
             oracle,
             replicas: vec![replica],
@@ -131,8 +131,18 @@ pub struct Crash {
     pub replica: Party,
     /// For how long it is down.
     pub down: Duration,
-    /// Whether it comes back with an empty disk.
-    pub wipe_disk: bool,
+    /// What becomes of its disk.
+    pub disk: DiskFate,
+}
+
+/// What becomes of a disk in a crash.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DiskFate {
+    /// What was synced survives.
+    #[default]
+    Stays,
+    /// It is empty afterwards.
+    Wiped,
 }
 
 /// A wrong clock: the durations of the replica's timers are off.

@@ -30,8 +30,8 @@ mod values;
 
 pub use error::ScenarioError;
 pub use faults::{
-    Churn, Crash, Fault, FaultKind, Group, Hostile, HostileAct, Partition, PartitionMode, Party, Skew, Suspension,
-    TimedFault,
+    Churn, Crash, DiskFate, Fault, FaultKind, Group, Hostile, HostileAct, Partition, PartitionMode, Party, Skew,
+    Suspension, TimedFault,
 };
 
 use crate::{explicit::Explicit, oracles::Oracle};

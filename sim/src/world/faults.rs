@@ -1,18 +1,18 @@
 //! Faults that begin and end, and replicas that come and go.
 
-use super::{Event, Failure, Outcome, Status, World};
+use super::{Event, Outcome, Pulse, Scene, Status, World, judge};
 use crate::{
     choices::Choice,
-    disk::SimDisk,
-    engine::{Cause, nanoseconds},
+    engine::{Cause, Key, nanoseconds},
     network::tag,
     observe::What,
     outcome::MomentKind,
-    scenario::{Crash, Fault, Partition, PartitionMode, Party},
+    process::{Act, Loss, Process},
+    scenario::{Crash, DiskFate, Fault, Partition, PartitionMode, Party},
+    system::System,
 };
-use anabranch_core::Replica;
 
-impl World<'_> {
+impl<S: System> World<'_, S> {
     pub(super) fn fault_begins(&mut self, index: usize) -> Outcome {
         let (number, timed) = self.plan.faults[index].clone();
         let kind = timed.fault.kind();
@@ -28,17 +28,17 @@ impl World<'_> {
             }
             Fault::Crash(crash) => self.crash(index, number, crash),
             Fault::Join { replica } => {
-                let process = &mut self.processes[replica.index()];
-                process.status = Status::Up;
-                process.joined_by = Some(number);
+                let seat = &mut self.seats[replica.index()];
+                seat.status = Status::Up;
+                seat.joined_by = Some(number);
                 let what = format!("{} joins", self.name(replica));
                 self.note(self.now, MomentKind::Joined, what);
                 self.start(replica, Cause::Fault(number))
             }
             Fault::Leave { replica } => {
                 self.trace.entry(self.now, tag::LEAVE).u16(replica.0);
-                self.stop(replica);
-                self.processes[replica.index()].status = Status::Left { fault: number };
+                self.stop(replica, Cause::Fault(number), DiskFate::Stays);
+                self.seats[replica.index()].status = Status::Left { fault: Some(number) };
                 self.has_changed = true;
                 let what = format!("{} leaves", self.name(replica));
                 self.note(self.now, MomentKind::Left, what);
@@ -54,7 +54,7 @@ impl World<'_> {
                 );
                 self.note(self.now, MomentKind::Clock, what);
                 self.queue.push(nanoseconds(skew.until), Event::FaultEnds(index));
-                self.processes[skew.replica.index()].clock = Some((number, skew));
+                self.seats[skew.replica.index()].clock = Some((number, skew));
                 Ok(())
             }
         }
@@ -92,66 +92,52 @@ impl World<'_> {
     }
 
     fn clock_is_right(&mut self, replica: Party, number: u32) {
-        let process = &mut self.processes[replica.index()];
-        if process.clock.as_ref().is_some_and(|(by, _)| *by == number) {
-            process.clock = None;
+        let seat = &mut self.seats[replica.index()];
+        if seat.clock.as_ref().is_some_and(|(by, _)| *by == number) {
+            seat.clock = None;
             self.trace.entry(self.now, tag::CLOCK).u64(number.into());
             let what = format!("{}'s clock is right again", self.name(replica));
             self.note(self.now, MomentKind::Clock, what);
         }
     }
 
-    /// A process ends: what is volatile is gone. Gives what its disk still holds unsynced.
-    fn stop(&mut self, replica: Party) {
-        let process = &mut self.processes[replica.index()];
-        process.life += 1;
-        process.held.clear();
-        (process.sync_is_set, process.continue_is_set) = (false, false);
-        if let Some(core) = process.core.take() {
-            process.disk = core.into_store();
-        }
-        let lost: Vec<u64> = self.open.iter().filter(|(_, (by, _))| *by == replica).map(|(index, _)| *index).collect();
-        for index in lost {
-            if let Some((_, kind)) = self.open.remove(&index) {
-                self.count(kind).unknown += 1;
-            }
-        }
+    /// A process ends: what is volatile is gone, and of its disk what the fault says.
+    fn stop(&mut self, replica: Party, cause: Cause, fate: DiskFate) -> Loss {
+        let unsynced = self.seats[replica.index()].process.unsynced();
+        let kept = self.choose(Choice::Kept, replica, cause, 0, (0, unsynced));
+        let harm = self.choose(Choice::Harm, replica, cause, 0, (0, u64::MAX));
+        let seat = &mut self.seats[replica.index()];
+        seat.life += 1;
+        seat.sync_is_set = false;
+        let loss = seat.process.crash(fate, kept, &mut Key::of_seed(harm).at(0, 0));
+        self.forget_operations_of(replica);
+        judge!(self, replica, |system, _seats, scene| system.crashed(replica, &loss, scene));
+        loss
     }
 
     fn crash(&mut self, index: usize, number: u32, crash: Crash) -> Outcome {
-        let Crash { replica, down, wipe_disk } = crash;
-        let process = &self.processes[replica.index()];
-        if !process.is_up() {
+        let Crash { replica, down, disk } = crash;
+        if !self.is_present(replica) {
             return Ok(());
         }
-        let stats = process.core.as_ref().map(Replica::stats).unwrap_or_default();
-        let was_busy = !process.held.is_empty() || stats.fetches > 0 || stats.rumours > 0;
-        self.stop(replica);
-        let unsynced = self.processes[replica.index()].disk.unsynced() as u64;
-        let kept = self.choose(Choice::Kept, replica, Cause::Fault(number), 0, (0, unsynced));
-        let process = &mut self.processes[replica.index()];
-        let lost = process.disk.crash(usize::try_from(kept).unwrap_or(usize::MAX));
-        let wiped_rows = if wipe_disk { process.disk.rows() } else { 0 };
-        if wipe_disk {
-            process.disk = SimDisk::new();
-            process.was_wiped = true;
-        }
+        let loss = self.stop(replica, Cause::Fault(number), disk);
         let until = self.now + nanoseconds(down);
-        process.status = Status::Down { fault: number, until };
-        self.trace.entry(self.now, tag::CRASH).u16(replica.0).u64(unsynced).u64(kept).u8(u8::from(wipe_disk));
+        self.seats[replica.index()].status = Status::Down { fault: Some(number), until };
+        let Loss { unsynced, kept, .. } = loss;
         self.watch.tell(self.now, Some(replica), Some(Cause::Fault(number)), || What::Crashed {
             kept,
-            lost: lost as u64,
-            wiped: wipe_disk,
+            lost: unsynced - kept,
+            wiped: disk == DiskFate::Wiped,
         });
-        if if wipe_disk { wiped_rows > 0 } else { lost > 0 || was_busy } {
+        self.trace.entry(self.now, tag::CRASH).u16(replica.0).u64(unsynced).u64(kept).u8(disk as u8);
+        if loss.is_any() {
             self.fault_took_effect(number);
         }
         self.queue.push(until, Event::FaultEnds(index));
-        let loss = match (wipe_disk, lost) {
-            (true, _) => String::from(" and loses its disk"),
-            (false, 0) => String::new(),
-            (false, lost) => format!(" and loses {lost} of {unsynced} unsynced commits"),
+        let loss = match (disk, unsynced - kept) {
+            (DiskFate::Wiped, _) => String::from(" and loses its disk"),
+            (DiskFate::Stays, 0) => String::new(),
+            (DiskFate::Stays, lost) => format!(" and loses {lost} of {unsynced} unsynced commits"),
         };
         let what = format!("{} crashes{loss}", self.name(replica));
         self.note(self.now, MomentKind::Crashed, what);
@@ -159,36 +145,25 @@ impl World<'_> {
     }
 
     fn restart(&mut self, replica: Party, cause: Cause) -> Outcome {
-        let process = &mut self.processes[replica.index()];
-        if !matches!(process.status, Status::Down { .. }) {
+        let seat = &mut self.seats[replica.index()];
+        if !matches!(seat.status, Status::Down { .. }) {
             return Ok(());
         }
-        process.status = Status::Up;
+        seat.status = Status::Up;
         let what = format!("{} is back", self.name(replica));
         self.note(self.now, MomentKind::Restarted, what);
         self.start(replica, cause)?;
-        self.judge_replica(replica)
+        self.look_at(replica)
     }
 
-    /// Opens a replica on the disk that it has.
+    /// Starts a process on the disk that it has.
     pub(super) fn start(&mut self, replica: Party, cause: Cause) -> Outcome {
         self.trace.entry(self.now, tag::START).u16(replica.0).u64(cause.number());
-        let process = &mut self.processes[replica.index()];
-        let disk = std::mem::take(&mut process.disk);
-        let mut effects = Vec::new();
-        let core = Replica::open(disk, self.scenario.core.clone(), &mut effects);
-        let core = core.map_err(|error| Failure::Replica { replica, error })?;
-        let more = core.progress() == anabranch_core::Progress::More;
-        process.core = Some(core);
-        let life = process.life;
-        self.tell_started(replica, cause);
-        self.judge_reopened(replica)?;
         self.has_changed = true;
-        if more {
-            self.processes[replica.index()].continue_is_set = true;
-            self.queue.push(self.now + super::CONTINUE_AFTER, Event::Continue { replica, life, cause });
-        }
-        self.carry_out(replica, cause, &mut effects)
+        self.call(replica, cause, |process, io| {
+            io.act(Act::Started);
+            process.start(io)
+        })
     }
 
     /// The second phase: no more faults, no more operations, and everyone is there who has not left.
@@ -198,8 +173,8 @@ impl World<'_> {
         self.is_healing = true;
         self.last_progress = self.now;
         self.has_changed = true;
-        for index in 0..self.hostile.len() {
-            self.hostile[index].is_silent = true;
+        for index in 0..self.scenario.hostile.len() {
+            self.hostile(index, false)?;
         }
         self.network.end_faults();
         for index in 0..self.plan.faults.len() {
@@ -209,7 +184,7 @@ impl World<'_> {
             }
         }
         for replica in self.replicas() {
-            if matches!(self.processes[replica.index()].status, Status::Down { .. }) {
+            if matches!(self.seats[replica.index()].status, Status::Down { .. }) {
                 self.restart(replica, Cause::Heal)?;
             }
         }

@@ -1,22 +1,31 @@
 //! Peers that speak the protocol and mean harm.
 
+use super::Notice;
 use crate::{
     engine::Draws,
-    scenario::{Hostile, HostileAct, Party},
+    network::Body,
+    outcome::Progress,
+    process::{Failed, Io, Loss, Process},
+    scenario::{DiskFate, FaultKind, Hostile, HostileAct, Party},
+    workload::Action,
 };
 use anabranch_core::{Bytes, Cid, DagName, wire};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 /// Heads that nobody serves, in one announcement.
 const ENDLESS_HEADS: usize = 100;
 /// How many keys it writes.
-pub(super) const KEYS: u64 = 4;
+const KEYS: u64 = 4;
 
-/// A scripted hostile peer.
+/// A scripted hostile peer: one act a round.
 #[derive(Clone, Debug)]
-pub(super) struct HostilePeer {
-    pub(super) party: Party,
+pub struct HostilePeer {
     acts: Vec<HostileAct>,
+    every: Duration,
+    round: u64,
     key_prefix: String,
     blocks: BTreeMap<Cid, Bytes>,
     /// What it announced and will not serve.
@@ -25,57 +34,105 @@ pub(super) struct HostilePeer {
     last: BTreeMap<HostileAct, Cid>,
     /// The last head that it heard of.
     heard: Option<Cid>,
-    pub(super) is_silent: bool,
 }
 
 /// What a round makes: blocks, the act they belong to, and an announcement.
-pub(super) struct Round {
-    pub(super) act: HostileAct,
-    pub(super) blocks: Vec<(Cid, Bytes)>,
-    pub(super) announcements: Vec<Bytes>,
+struct Round {
+    act: HostileAct,
+    blocks: Vec<(Cid, Bytes)>,
+    announcements: Vec<Bytes>,
 }
 
 /// How a hostile peer answers a request.
-pub(super) enum Answer {
+enum Reply {
     Block(Bytes),
     NotFound,
     /// Not at all: the block is one that it only pretends to have.
     Silence,
 }
 
+impl Process for HostilePeer {
+    type Notice = Notice;
+
+    fn start(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
+        self.timer(0, io)
+    }
+
+    fn receive(&mut self, from: Party, body: Body, io: &mut Io<Notice>) -> Result<(), Failed> {
+        match body {
+            Body::Broadcast(payload) => self.hears(from, &payload, io),
+            Body::Request { cid, attempt } => match self.answers(&cid) {
+                Reply::Block(bytes) => io.send(from, Body::Block { cid, attempt, bytes }),
+                Reply::NotFound => io.send(from, Body::NotFound { cid, attempt }),
+                Reply::Silence => io.notice(Notice::Harmed(FaultKind::EndlessHeads)),
+            },
+            Body::Block { cid, bytes, .. } if Cid::of(&bytes) == cid => self.heard = Some(cid),
+            Body::Block { .. } | Body::NotFound { .. } | Body::Other(_) => {}
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, _: u8, io: &mut Io<Notice>) -> Result<(), Failed> {
+        let key = io.choose(0, KEYS - 1);
+        let round = self.round(self.round, key, &mut io.inventions());
+        self.round += 1;
+        let kind = round.act.kind();
+        io.notice(Notice::Acts(kind));
+        for (cid, bytes) in round.blocks {
+            io.notice(Notice::Made { cid, bytes, poison: Some(kind) });
+        }
+        round.announcements.into_iter().for_each(|payload| io.broadcast(Body::Broadcast(payload)));
+        io.set_timer(0, (self.every, self.every));
+        Ok(())
+    }
+
+    fn operate(&mut self, _: u64, _: Action, _: &mut Io<Notice>) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    fn crash(&mut self, _: DiskFate, _: u64, _: &mut Draws) -> Loss {
+        Loss::default()
+    }
+
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
+}
+
 impl HostilePeer {
-    pub(super) fn new(party: Party, peer: &Hostile, key_prefix: &str) -> Self {
+    /// A peer that does what the scenario says of it.
+    #[must_use]
+    pub fn new(peer: &Hostile, key_prefix: &str) -> Self {
         Self {
-            party,
             acts: peer.acts.clone(),
+            every: peer.every,
+            round: 0,
             key_prefix: key_prefix.to_owned(),
             blocks: BTreeMap::new(),
             endless: BTreeSet::new(),
             last: BTreeMap::new(),
             heard: None,
-            is_silent: true,
         }
     }
 
-    /// Remembers an honest head, to build upon it.
-    pub(super) fn hears(&mut self, payload: &Bytes) {
-        if let Some(head) =
-            wire::decode_announcement(payload).and_then(|announcement| announcement.heads.last().copied())
-        {
-            self.heard = Some(head);
+    /// Asks for an announced head, to build upon it.
+    fn hears(&self, from: Party, payload: &Bytes, io: &mut Io<Notice>) {
+        let head = wire::decode_announcement(payload).and_then(|announcement| announcement.heads.last().copied());
+        if let Some(cid) = head.filter(|head| self.heard != Some(*head)) {
+            io.send(from, Body::Request { cid, attempt: 0 });
         }
     }
 
-    pub(super) fn answers(&self, cid: &Cid) -> Answer {
+    fn answers(&self, cid: &Cid) -> Reply {
         match self.blocks.get(cid) {
-            Some(bytes) => Answer::Block(bytes.clone()),
-            None if self.endless.contains(cid) => Answer::Silence,
-            None => Answer::NotFound,
+            Some(bytes) => Reply::Block(bytes.clone()),
+            None if self.endless.contains(cid) => Reply::Silence,
+            None => Reply::NotFound,
         }
     }
 
     /// Takes the next act in turn.
-    pub(super) fn round(&mut self, round: u64, key: u64, draws: &mut Draws) -> Round {
+    fn round(&mut self, round: u64, key: u64, draws: &mut Draws) -> Round {
         let act = self.acts[(round % self.acts.len() as u64) as usize];
         let key = format!("{}{key}", self.key_prefix);
         let value = format!("evil {round}");
@@ -224,7 +281,7 @@ mod tests {
             from: Duration::ZERO,
             until: None,
         };
-        HostilePeer::new(Party(3), &hostile, "/key/")
+        HostilePeer::new(&hostile, "/key/")
     }
 
     #[test]
@@ -244,9 +301,9 @@ mod tests {
         let endless = round(3);
         let heads = wire::decode_announcement(&endless.announcements[0]).unwrap().heads;
         assert_eq!(heads.len(), ENDLESS_HEADS);
-        assert!(heads.iter().all(|cid| matches!(peer.answers(cid), Answer::Silence)));
-        assert!(matches!(peer.answers(&forged.blocks[0].0), Answer::Block(_)));
-        assert!(matches!(peer.answers(&Cid::of(b"unknown")), Answer::NotFound));
+        assert!(heads.iter().all(|cid| matches!(peer.answers(cid), Reply::Silence)));
+        assert!(matches!(peer.answers(&forged.blocks[0].0), Reply::Block(_)));
+        assert!(matches!(peer.answers(&Cid::of(b"unknown")), Reply::NotFound));
         let again = peer.round(4, 0, &mut Key::of_seed(1).at(4, 0));
         assert_eq!(wire::Block::decode(&again.blocks[0].1).links, [forged.blocks[0].0], "one chain, not many heads");
     }

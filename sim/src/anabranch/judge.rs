@@ -1,0 +1,322 @@
+//! When the oracles are asked, and with what evidence.
+
+use super::{HostilePeer, Notice, Peer, ReplicaProcess, watched};
+use crate::{
+    engine::hex,
+    fold::Folded,
+    ledger::Ledger,
+    network::tag,
+    observe::{Blob, Id, What},
+    oracles::{self, Observed, Oracle, acknowledged, ancestors, convergence, corrupt, known, tips},
+    process::{Answer, Loss},
+    scenario::{FaultKind, Party, Scenario},
+    system::{Scene, Stop, Summary, System},
+    workload::Action,
+};
+use anabranch_core::{Cid, Event, Replica};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+
+/// A fold over `n` blocks in the midst of a run wants at least this part of `n` newly merged since the last one.
+const FOLD_WORTH: u64 = 2;
+
+/// At the end of a phase, folds over as many blocks as this are free; one fold is always made. Other seeds see the rest.
+const FOLDED_MAX: u64 = 3_000;
+
+/// How much a replica has merged: equal for equal sets.
+type Extent = (u64, u128);
+
+/// Anabranch: the real core, and all its judges.
+#[derive(Debug)]
+pub struct Anabranch<'a> {
+    scenario: &'a Scenario,
+    ledger: Ledger,
+    /// The blocks of hostile peers, and what they are meant to do.
+    poison: BTreeMap<Cid, FaultKind>,
+    /// Replicas whose disk was lost in the crash that they come back from.
+    wiped: Vec<bool>,
+    blocks_merged: u64,
+    /// What programs asked for, and have no answer to.
+    asked: BTreeMap<u64, (Party, Action)>,
+    /// Blocks newly merged since a replica's state was last compared with the fold over its blocks.
+    merged_since_fold: u64,
+}
+
+fn failed(replica: Party) -> impl Fn(anabranch_core::Error) -> Stop {
+    move |error| Stop::Process { replica, why: error.to_string() }
+}
+
+impl<'a> Anabranch<'a> {
+    /// The replicas and hostile peers of this scenario.
+    #[must_use]
+    pub fn new(scenario: &'a Scenario) -> Self {
+        let replicas = scenario.replicas.len();
+        Self {
+            scenario,
+            ledger: Ledger::new(replicas),
+            poison: BTreeMap::new(),
+            wiped: vec![false; replicas],
+            blocks_merged: 0,
+            asked: BTreeMap::new(),
+            merged_since_fold: 0,
+        }
+    }
+
+    fn name(&self, party: Party) -> &str {
+        self.scenario.party_name(party)
+    }
+
+    fn merged(
+        &mut self,
+        replica: Party,
+        process: &Peer,
+        (cid, void): (&Cid, bool),
+        scene: &mut Scene<'_, '_>,
+    ) -> Result<(), Stop> {
+        scene.trace.entry(scene.now, tag::MERGE).u16(replica.0).bytes(cid.digest());
+        let Some(core) = process.core() else { return Ok(()) };
+        let bytes = core.block(cid).map_err(failed(replica))?;
+        let (now, ledger, who) = (scene.now, &self.ledger, Some(replica));
+        scene.panel.ask(Oracle::NoCorruptBlock, who, now, || corrupt::check(ledger, cid, bytes.as_ref()))?;
+        if let Some(block) = self.ledger.block(cid) {
+            scene.panel.ask(Oracle::AncestorsMerged, who, now, || ancestors::check(ledger, replica, block))?;
+            scene.pulse.learned |= block.author != replica;
+        }
+        if self.ledger.merged(replica, cid) {
+            self.blocks_merged += 1;
+            self.merged_since_fold += 1;
+            scene.pulse.progress = true;
+        }
+        match self.poison.get(cid) {
+            Some(FaultKind::ForeignLinks) if void => scene.tally.effective(FaultKind::ForeignLinks),
+            Some(kind @ (FaultKind::ForgedPriority | FaultKind::OddKeys)) => scene.tally.effective(*kind),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn heard(&mut self, replica: Party, process: &Peer, event: &Event, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+        watched::notice(replica, process, event, scene);
+        match event {
+            Event::Merged { cid, void, .. } => self.merged(replica, process, (cid, *void), scene)?,
+            Event::WrongBytes { .. } => scene.tally.effective(FaultKind::Corrupt),
+            Event::VoidRumour { cid } => {
+                if self.poison.get(cid) == Some(&FaultKind::ForeignLinks) {
+                    scene.tally.effective(FaultKind::ForeignLinks);
+                }
+            }
+            Event::BadBroadcast { .. } | Event::Parked { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Looks at one replica: everything but the fold, and that when enough has been merged since the last one.
+    fn judge_replica(&mut self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+        let Some(observed) = self.judge_alone(replica, process, scene)? else { return Ok(()) };
+        if self.merged_since_fold * FOLD_WORTH >= self.ledger.extent(replica).0 {
+            self.merged_since_fold = 0;
+            let folded = oracles::fold::of(&self.ledger, replica);
+            let check = || oracles::fold::check(&observed, &folded);
+            scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, check)?;
+        }
+        Ok(())
+    }
+
+    /// What can be said of a replica without a fold. `None` when it is not up.
+    fn judge_alone(&self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<Option<Observed>, Stop> {
+        let Some(core) = process.core() else { return Ok(None) };
+        let failed = failed(replica);
+        let merged = oracles::merged(core).map_err(&failed)?;
+        let observed = Observed::of(core).map_err(&failed)?;
+        let blocks = |cid: &Cid| core.block(cid).map_err(&failed);
+        let bytes = merged.iter().map(blocks).collect::<Result<Vec<_>, _>>()?;
+        let acknowledged = |cid: &Cid| merged.binary_search(cid).is_ok();
+        let (now, ledger, who) = (scene.now, &self.ledger, Some(replica));
+        let panel = &mut *scene.panel;
+        panel.ask(Oracle::KnownBlocks, who, now, || known::check(ledger, replica, &merged))?;
+        panel.ask(Oracle::AcknowledgedWrites, who, now, || acknowledged::check(ledger, replica, acknowledged))?;
+        panel.ask(Oracle::NoCorruptBlock, who, now, || {
+            merged.iter().zip(&bytes).try_for_each(|(cid, bytes)| corrupt::check(ledger, cid, bytes.as_ref()))
+        })?;
+        panel.ask(Oracle::AncestorsMerged, who, now, || ancestors::check_all(ledger, replica))?;
+        panel.ask(Oracle::HeadsAreTips, who, now, || tips::check(ledger, replica, &observed))?;
+        Ok(Some(observed))
+    }
+
+    /// The replica that has merged the most.
+    fn fullest<'p>(&self, replicas: &[(Party, &'p Peer)]) -> Option<(Party, &'p Peer)> {
+        replicas.iter().copied().max_by_key(|(replica, _)| self.ledger.extent(*replica).0)
+    }
+}
+
+impl System for Anabranch<'_> {
+    type Process = Peer;
+
+    fn process(&mut self, party: Party) -> Peer {
+        match self.scenario.hostile.get(party.index().wrapping_sub(self.scenario.replicas.len())) {
+            Some(hostile) => Peer::Hostile(Box::new(HostilePeer::new(hostile, &self.scenario.workload.key_prefix))),
+            None => Peer::Replica(Box::new(ReplicaProcess::new(self.scenario.core.clone()))),
+        }
+    }
+
+    /// Whether all have merged the same blocks.
+    fn agree(&mut self, replicas: &[(Party, &Peer)]) -> bool {
+        let mut extents = replicas.iter().map(|(replica, _)| self.ledger.extent(*replica));
+        let first = extents.next();
+        extents.all(|extent| Some(extent) == first)
+    }
+
+    /// Who lacks what.
+    fn difference(&self, replicas: &[(Party, &Peer)]) -> String {
+        let Some((most, _)) = self.fullest(replicas) else { return String::from("no replica is up") };
+        let lacking = replicas.iter().find_map(|(replica, process)| {
+            let lacked = self.ledger.all_merged(most).find(|block| !self.ledger.has_merged(*replica, &block.cid))?;
+            Some((*replica, process, lacked.cid))
+        });
+        let Some((replica, process, cid)) = lacking else { return String::from("all have merged the same") };
+        let stats = process.core().map(Replica::stats).unwrap_or_default();
+        format!(
+            "{} has merged {} blocks and {} has merged {}: it lacks {}, with {} obligations, {} rumours and {} fetches in flight",
+            self.name(most),
+            self.ledger.extent(most).0,
+            self.name(replica),
+            self.ledger.extent(replica).0,
+            crate::outcome::short(&cid),
+            stats.obligations,
+            stats.rumours,
+            stats.fetches,
+        )
+    }
+
+    fn crashed(&mut self, replica: Party, loss: &Loss, _scene: &mut Scene<'_, '_>) {
+        self.wiped[replica.index()] |= loss.is_disk;
+        self.asked.retain(|_, (by, _)| *by != replica);
+    }
+
+    fn started(&mut self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+        let Some(core) = process.core() else { return Ok(()) };
+        let was_wiped = std::mem::take(&mut self.wiped[replica.index()]);
+        let merged = oracles::merged(core).map_err(failed(replica))?;
+        let (now, ledger, who) = (scene.now, &self.ledger, Some(replica));
+        scene.panel.ask(Oracle::KnownBlocks, who, now, || known::check(ledger, replica, &merged))?;
+        scene.panel.ask(Oracle::AcknowledgedWrites, who, now, || {
+            acknowledged::check(ledger, replica, |cid| merged.binary_search(cid).is_ok())
+        })?;
+        if was_wiped {
+            self.ledger.wiped(replica);
+        }
+        self.ledger.reopened(replica, &merged);
+        watched::started(replica, process, scene);
+        Ok(())
+    }
+
+    fn noticed(&mut self, party: Party, process: &Peer, notice: Notice, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+        match notice {
+            Notice::Core(event) => return self.heard(party, process, &event, scene),
+            Notice::Made { cid, bytes, poison } => {
+                if let Some(kind) = poison {
+                    self.poison.insert(cid, kind);
+                }
+                scene.tell(party, || What::Made { block: Id(cid), bytes: Blob(bytes.to_vec()) });
+                self.ledger.author(party, cid, bytes);
+            }
+            Notice::Acts(kind) => scene.tally.requested(kind),
+            Notice::Harmed(kind) => scene.tally.effective(kind),
+        }
+        Ok(())
+    }
+
+    fn called(&mut self, party: Party, process: &Peer, scene: &mut Scene<'_, '_>) {
+        watched::shown(party, process, scene);
+    }
+
+    fn asked(&mut self, replica: Party, operation: u64, action: &Action) {
+        self.asked.insert(operation, (replica, action.clone()));
+    }
+
+    fn answered(
+        &mut self,
+        replica: Party,
+        operation: u64,
+        answer: &Answer,
+        scene: &mut Scene<'_, '_>,
+    ) -> Result<(), Stop> {
+        let asked = self.asked.remove(&operation);
+        match (answer, asked) {
+            (Answer::Written(blocks), _) => self.ledger.acknowledged(replica, blocks),
+            (Answer::Value(value), Some((_, Action::Get(key)))) => scene.tell(replica, || {
+                let value = value.as_ref().map(|value| Blob(value.to_vec()));
+                What::Read { number: operation, key: key.to_string(), value }
+            }),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn synced(&mut self, replica: Party) {
+        if replica.index() < self.wiped.len() {
+            self.ledger.synced(replica);
+        }
+    }
+
+    fn look(&mut self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+        self.judge_replica(replica, process, scene)
+    }
+
+    /// One fold for each different set of merged blocks while they are cheap; those that have equal sets are compared.
+    fn judge(&mut self, replicas: &[(Party, &Peer)], scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+        let mut seen: BTreeMap<Extent, (Party, Observed, Option<Folded>)> = BTreeMap::new();
+        let mut blocks_folded = 0;
+        for (replica, process) in replicas.iter().copied() {
+            let Some(observed) = self.judge_alone(replica, process, scene)? else { continue };
+            let extent = self.ledger.extent(replica);
+            if let Some((other, theirs, folded)) = seen.get(&extent) {
+                let (name, other) = (self.name(replica), self.name(*other));
+                scene
+                    .panel
+                    .ask(Oracle::Convergence, None, scene.now, || convergence::check(name, &observed, other, theirs))?;
+                if let Some(folded) = folded {
+                    let check = || oracles::fold::check(&observed, folded);
+                    scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, check)?;
+                }
+                continue;
+            }
+            let is_cheap = blocks_folded == 0 || blocks_folded + extent.0 <= FOLDED_MAX;
+            let folded = is_cheap.then(|| oracles::fold::of(&self.ledger, replica));
+            if let Some(folded) = &folded {
+                blocks_folded += extent.0.max(1);
+                let check = || oracles::fold::check(&observed, folded);
+                scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, check)?;
+            }
+            seen.insert(extent, (replica, observed, folded));
+        }
+        Ok(())
+    }
+
+    fn summary(&self, replicas: &[(Party, &Peer)]) -> Summary {
+        let core = self.fullest(replicas).and_then(|(_, process)| process.core());
+        let stats = core.map(Replica::stats).unwrap_or_default();
+        let observed = core.and_then(|core| Observed::of(core).ok()).unwrap_or_default();
+        Summary {
+            blocks_merged: self.blocks_merged,
+            blocks: stats.merged,
+            blocks_void: stats.void,
+            blocks_misdeclared: stats.misdeclared,
+            keys: observed.state.len() as u64,
+            heads: stats.heads,
+            state: state_digest(&observed),
+        }
+    }
+}
+
+/// sha2-256 over all keys and values in order, each with its length.
+fn state_digest(observed: &Observed) -> String {
+    let mut hasher = Sha256::new();
+    for (key, value) in &observed.state {
+        for bytes in [key.as_bytes(), value] {
+            hasher.update((bytes.len() as u64).to_le_bytes());
+            hasher.update(bytes);
+        }
+    }
+    hex(&hasher.finalize())
+}

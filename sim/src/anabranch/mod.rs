@@ -1,0 +1,97 @@
+//! Anabranch as a system under test: replicas over the real core, peers that behave otherwise, and the judges.
+
+mod hostile;
+mod judge;
+mod replica;
+mod watched;
+
+pub use hostile::HostilePeer;
+pub use judge::Anabranch;
+pub use replica::{Notice, ReplicaProcess};
+
+use crate::{
+    engine::Draws,
+    network::Body,
+    outcome::Progress,
+    process::{Failed, Io, Loss, Process, Sync},
+    scenario::{DiskFate, Party},
+    workload::Action,
+};
+
+/// A process of a run of Anabranch.
+#[derive(Debug)]
+pub enum Peer {
+    /// A replica: the real core.
+    Replica(Box<ReplicaProcess>),
+    /// A scripted peer that means harm.
+    Hostile(Box<HostilePeer>),
+}
+
+impl Peer {
+    /// The core, where there is one and it runs.
+    #[must_use]
+    pub fn core(&self) -> Option<&anabranch_core::Replica<crate::disk::SimDisk>> {
+        match self {
+            Self::Replica(replica) => replica.core(),
+            Self::Hostile(_) => None,
+        }
+    }
+}
+
+/// Calls the process that it is.
+macro_rules! each {
+    ($self:ident, $process:ident => $call:expr) => {
+        match $self {
+            Peer::Replica($process) => $call,
+            Peer::Hostile($process) => $call,
+        }
+    };
+}
+
+impl Process for Peer {
+    type Notice = Notice;
+
+    fn start(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
+        each!(self, process => process.start(io))
+    }
+
+    fn receive(&mut self, from: Party, body: Body, io: &mut Io<Notice>) -> Result<(), Failed> {
+        each!(self, process => process.receive(from, body, io))
+    }
+
+    fn timer(&mut self, timer: u8, io: &mut Io<Notice>) -> Result<(), Failed> {
+        each!(self, process => process.timer(timer, io))
+    }
+
+    fn operate(&mut self, operation: u64, action: Action, io: &mut Io<Notice>) -> Result<(), Failed> {
+        each!(self, process => process.operate(operation, action, io))
+    }
+
+    fn go_on(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
+        each!(self, process => process.go_on(io))
+    }
+
+    fn nobody(&mut self, body: Body, io: &mut Io<Notice>) -> Result<(), Failed> {
+        each!(self, process => process.nobody(body, io))
+    }
+
+    fn sync(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
+        each!(self, process => process.sync(io))
+    }
+
+    fn wants_sync(&self) -> Sync {
+        each!(self, process => process.wants_sync())
+    }
+
+    fn unsynced(&self) -> u64 {
+        each!(self, process => process.unsynced())
+    }
+
+    fn crash(&mut self, fate: DiskFate, kept: u64, draws: &mut Draws) -> Loss {
+        each!(self, process => process.crash(fate, kept, draws))
+    }
+
+    fn progress(&self) -> Progress {
+        each!(self, process => process.progress())
+    }
+}

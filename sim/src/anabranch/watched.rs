@@ -1,0 +1,74 @@
+//! What is told to those who watch, where it takes more than a line.
+
+use super::Peer;
+use crate::{
+    observe::{Blob, Id, What},
+    oracles::Observed,
+    scenario::Party,
+    system::Scene,
+};
+use anabranch_core::{Event, Key, wire};
+
+/// A replica was opened: how far it is, and all that it shows.
+pub(super) fn started(replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) {
+    let Some(core) = process.core().filter(|_| scene.watch.is_on()) else { return };
+    let Ok(observed) = Observed::of(core) else { return };
+    let merged = core.stats().merged;
+    scene.tell(replica, || What::Started { merged });
+    scene.tell(replica, || What::Shows {
+        heads: observed.heads.values().flatten().copied().map(Id).collect(),
+        values: observed.state.iter().map(|(key, value)| (key.to_string(), Some(Blob(value.to_vec())))).collect(),
+        all: true,
+    });
+}
+
+/// What the core says.
+pub(super) fn notice(replica: Party, process: &Peer, event: &Event, scene: &mut Scene<'_, '_>) {
+    if !scene.watch.is_on() {
+        return;
+    }
+    let scenario = scene.scenario;
+    let peer =
+        |peer: &anabranch_core::Peer| u16::try_from(peer.0).map_or("?", |number| scenario.party_name(Party(number)));
+    let what = match event {
+        Event::Merged { cid, void, .. } => {
+            let bytes = process.core().and_then(|core| core.block(cid).ok().flatten());
+            let delta = bytes.and_then(|bytes| wire::Block::decode(&bytes).delta.ok());
+            scene.watch.touch(delta.iter().flat_map(keys));
+            What::Merged { block: Id(*cid), void: *void }
+        }
+        Event::WrongBytes { from, cid } => What::Noticed {
+            what: format!("{} sent bytes that do not hash to {}", peer(from), crate::outcome::short(cid)),
+        },
+        Event::BadBroadcast { from, heads: 0 } => {
+            What::Noticed { what: format!("{} sent what is no announcement", peer(from)) }
+        }
+        Event::BadBroadcast { from, heads } => {
+            What::Noticed { what: format!("{} announced {heads} heads that are no blocks", peer(from)) }
+        }
+        Event::VoidRumour { cid } => {
+            What::Noticed { what: format!("block {} breaks a rule, and is left alone", crate::outcome::short(cid)) }
+        }
+        Event::Parked { cid, obligation } => {
+            let which = if *obligation { "an obligation" } else { "a rumour" };
+            What::Noticed { what: format!("nobody serves block {}, {which}", crate::outcome::short(cid)) }
+        }
+    };
+    scene.tell(replica, || what);
+}
+
+/// What the keys that were merged in this step have for values now, and the heads.
+pub(super) fn shown(replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) {
+    let touched = scene.watch.take_touched();
+    let Some(core) = process.core().filter(|_| !touched.is_empty()) else { return };
+    let value = |key: &Key| Some(core.get(key).ok()?.map(|value| Blob(value.to_vec())));
+    let values = touched.iter().filter_map(|key| Some((key.to_string(), value(key)?))).collect();
+    let heads = core.heads().unwrap_or_default().iter().map(|head| Id(head.cid)).collect();
+    scene.tell(replica, || What::Shows { heads, values, all: false });
+}
+
+fn keys(delta: &wire::Delta) -> impl Iterator<Item = Key> + use<> {
+    let put: Vec<Key> = delta.elements.iter().map(|element| element.key.clone()).collect();
+    let removed: Vec<Key> = delta.tombstones.iter().map(|tombstone| tombstone.key.clone()).collect();
+    put.into_iter().chain(removed)
+}
