@@ -25,6 +25,28 @@ pub struct Config {
     pub pending_bytes_max: u64,
     /// After merging this many bytes of blocks one step ends with [`Progress::More`](crate::Progress::More) (default 1 MiB).
     pub step_bytes_max: u64,
+    /// What becomes of a commit while the replica [is behind](crate::Replica::is_behind) (default `Allow`).
+    pub when_behind: WhenBehind,
+    /// Whether each change of a visible value is told as [`Event::Changed`](crate::Event::Changed) (default no).
+    /// Costs one more read of the store a changed key.
+    pub report_changes: bool,
+    /// Whether the order in which blocks are merged is kept, so that a program can follow the changes
+    /// across restarts (default no). Costs a row of 72 bytes a block, for ever.
+    pub feed: bool,
+}
+
+/// What becomes of a commit while there are obligations: blocks that are known to be missing. What is
+/// written then may be outranked by history that it has not seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum WhenBehind {
+    /// It is made at once; [`Effect::Committed`](crate::Effect::Committed) says how many blocks it has not seen.
+    #[default]
+    Allow,
+    /// It waits until the obligations that were known when it came are merged, but no longer than this;
+    /// then it is made all the same.
+    Wait(Duration),
+    /// It is refused, as [`Refusal::Behind`](crate::Refusal::Behind).
+    Refuse,
 }
 
 impl Default for Config {
@@ -39,6 +61,9 @@ impl Default for Config {
             rumours_per_peer_max: 1024,
             pending_bytes_max: 64 << 20,
             step_bytes_max: 1 << 20,
+            when_behind: WhenBehind::Allow,
+            report_changes: false,
+            feed: false,
         }
     }
 }

@@ -26,10 +26,20 @@ pub enum Effect {
         token: Token,
         /// The blocks that it made, oldest first; none when there was nothing to write.
         blocks: Vec<Cid>,
+        /// How many of the obligations that were known when the commit came were still not merged when it was
+        /// made; 0 when it has seen all that was known to be.
+        behind: u64,
     },
-    /// The commit is refused, and nothing has changed.
+    /// Something else that was asked for is done. **Waits for the sync.**
+    Finished {
+        /// Which; `None` when it was begun before a crash and resumed after it.
+        token: Option<Token>,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// What was asked for is refused, and nothing has changed.
     Refused {
-        /// Which commit.
+        /// Which commit, or what else.
         token: Token,
         /// Why.
         why: Refusal,
@@ -52,13 +62,31 @@ impl Effect {
     #[must_use]
     pub const fn waits_for_sync(&self) -> bool {
         match self {
-            Self::Broadcast(_) | Self::Committed { .. } | Self::Notify(_) => true,
+            Self::Broadcast(_) | Self::Committed { .. } | Self::Finished { .. } | Self::Notify(_) => true,
             Self::Fetch { .. } | Self::Refused { .. } | Self::SetTimer { .. } => false,
         }
     }
 }
 
-/// Why a commit was refused. Nothing has changed, and the same commit would be refused again.
+/// What came of something that was asked for, other than a commit.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// Blocks were imported.
+    Imported {
+        /// How many of them are merged now, or were before.
+        merged: u64,
+        /// How many of them wait for ancestors.
+        pending: u64,
+        /// How many did not hash to what they were said to be.
+        wrong: u64,
+        /// What was not taken, in its order: blocks that break a rule and that nothing good is known to build
+        /// upon (offer them again after the rest of the file), and those whose bytes are wrong.
+        left: Vec<Cid>,
+    },
+}
+
+/// Why something was refused. Nothing has changed. Unless the replica was behind or busy, the same would be
+/// refused again.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Refusal {
     /// A key is longer than [`KEY_BYTES_MAX`](crate::limits::KEY_BYTES_MAX).
@@ -85,6 +113,14 @@ pub enum Refusal {
     },
     /// The embedder's [`Validator`](crate::Validator) voids the block that the batch, or a part of it, would make.
     ByValidator,
+    /// The replica is behind, and its settings say that it must not be written to then; or too many commits
+    /// wait for it to catch up.
+    Behind {
+        /// Blocks that are known to be missing or not merged yet.
+        obligations: u64,
+    },
+    /// A task is running, and there is one at a time.
+    Busy,
 }
 
 impl fmt::Display for Refusal {
@@ -109,6 +145,12 @@ impl fmt::Display for Refusal {
             Self::ByValidator => {
                 f.write_str("the validator of this network refuses the write: all replicas would count it as void")
             }
+            Self::Behind { obligations } => write!(
+                f,
+                "{obligations} blocks of others are known and not merged yet, and the settings forbid writing before they are; \
+                 wait until the replica has caught up"
+            ),
+            Self::Busy => f.write_str("another task (purge, verify or rebuild) is running; wait until it has finished"),
             Self::DagNameTooLong { bytes } => {
                 write!(f, "DAG name of {bytes} bytes: at most {DAG_NAME_BYTES_MAX} are allowed; use a shorter name")
             }
@@ -129,6 +171,17 @@ pub enum Event {
         dag: DagName,
         /// Whether it breaks a rule and so counts for nothing but ancestry.
         void: bool,
+    },
+    /// The value that a reader sees for a key has changed: told once a key and commit of the store, with the net
+    /// change, also when a delete lets another version take over, and never when the value is the same as before.
+    /// Only with [`Config::report_changes`](crate::Config::report_changes).
+    Changed {
+        /// The key.
+        key: Key,
+        /// The value before; `None` when there was none.
+        old: Option<Bytes>,
+        /// The value now; `None` when there is none any more.
+        new: Option<Bytes>,
     },
     /// A peer answered with bytes that do not hash to the CID. They were thrown away.
     WrongBytes {

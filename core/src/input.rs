@@ -10,8 +10,9 @@ use core::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Peer(pub u64);
 
-/// The caller's name for a commit, handed back in exactly one of
-/// [`Effect::Committed`](crate::Effect::Committed) and [`Effect::Refused`](crate::Effect::Refused).
+/// The caller's name for a commit or for another thing that it asks for, handed back in exactly one of
+/// [`Effect::Committed`](crate::Effect::Committed), [`Effect::Finished`](crate::Effect::Finished) and
+/// [`Effect::Refused`](crate::Effect::Refused).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u64);
 
@@ -111,6 +112,8 @@ pub enum Timer {
     Answer,
     /// Fetches in flight and pausing grow older by one tick.
     Fetch,
+    /// Commits that wait because the replica is behind grow older by one tick.
+    Wait,
 }
 
 /// All that can happen to a replica.
@@ -150,6 +153,14 @@ pub enum Input {
     },
     /// A timer that the replica had set has run out.
     Timer(Timer),
+    /// Blocks come from a file. Each good one is merged, or owed from now on, as what peers send is; its
+    /// missing ancestors are fetched. One input may hold a part of the file; its bytes bound the work.
+    Import {
+        /// Comes back with [`Outcome::Imported`](crate::Outcome::Imported).
+        token: Token,
+        /// What each block is said to be, checked against its bytes, and its bytes.
+        blocks: Vec<(Cid, Bytes)>,
+    },
     /// Go on with what the last step left: wanted after every [`Progress::More`](crate::Progress::More).
     Continue,
 }

@@ -36,6 +36,11 @@ impl Key {
         if is_clean(&raw) { Self(raw) } else { Self(clean(&raw).into()) }
     }
 
+    /// A key from bytes that were cleaned before.
+    pub(crate) const fn cleaned(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+
     /// The cleaned bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {

@@ -67,8 +67,8 @@ pub mod wire;
 
 pub use bytes::Bytes;
 pub use cid::{Cid, ParseCidError};
-pub use config::Config;
-pub use effect::{Effect, Event, Refusal};
+pub use config::{Config, WhenBehind};
+pub use effect::{Effect, Event, Outcome, Refusal};
 pub use error::Error;
 pub use input::{Batch, DagName, Input, Peer, Timer, Token, Write};
 pub use key::Key;

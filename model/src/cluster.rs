@@ -167,7 +167,7 @@ impl Cluster {
                         self.fault = Some(format!("{timer:?} is set twice"));
                     }
                 }
-                Effect::Notify(_) => {}
+                Effect::Finished { .. } | Effect::Notify(_) => {}
             }
         }
     }

@@ -246,7 +246,11 @@ impl Driver {
             match effect {
                 Effect::Fetch { cid, from, attempt } => self.fetches.push((cid, from, attempt)),
                 Effect::SetTimer { timer, .. } => drop(self.timers.insert(timer)),
-                Effect::Broadcast(_) | Effect::Committed { .. } | Effect::Refused { .. } | Effect::Notify(_) => {}
+                Effect::Broadcast(_)
+                | Effect::Committed { .. }
+                | Effect::Finished { .. }
+                | Effect::Refused { .. }
+                | Effect::Notify(_) => {}
             }
         }
     }

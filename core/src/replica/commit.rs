@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use crate::{
-    Batch, Bytes, Cid, Effect, Error, Key, Refusal, Token, Validator, Verdict, Write,
+    Batch, Bytes, Cid, Effect, Error, Key, Refusal, Token, Validator, Verdict, WhenBehind, Write,
     dag::{
         heads::{self, Tip},
         node::Node,
@@ -37,6 +37,11 @@ struct Made {
 impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Writes a batch. Everything that can be refused is refused before anything is changed.
     pub(super) fn commit(&mut self, token: Token, batch: Batch) -> Result<(), Error> {
+        let behind = self.counts.obligations;
+        if behind > 0 && self.config.when_behind == WhenBehind::Refuse {
+            self.out.push(Effect::Refused { token, why: Refusal::Behind { obligations: behind } });
+            return Ok(());
+        }
         let made = match self.plan(batch)? {
             Ok(made) => made,
             Err(why) => {
@@ -54,7 +59,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 self.release(&cid)?;
             }
         }
-        self.out.push(Effect::Committed { token, blocks });
+        self.out.push(Effect::Committed { token, blocks, behind });
         if let Some((cid, dag)) = &tip {
             let payloads = wire::encode_announcements([(*cid, dag)], BROADCAST_BYTES_MAX);
             self.out.extend(payloads.into_iter().map(Effect::Broadcast));

@@ -1,6 +1,8 @@
 //! The replica: what it is asked, and what it tells.
 
+mod changes;
 mod commit;
+mod import;
 mod merge;
 mod read;
 mod receive;
@@ -135,6 +137,8 @@ impl<S: Store, V: Validator> Replica<S, V> {
             Input::Timer(Timer::Rebroadcast) => step.announce_round(),
             Input::Timer(Timer::Answer) => step.answer(),
             Input::Timer(Timer::Fetch) => step.tick(),
+            Input::Timer(Timer::Wait) => Ok(()),
+            Input::Import { token, blocks } => step.import(token, blocks),
             Input::Continue => step.merge_ready(),
         })?;
         Ok(self.progress())

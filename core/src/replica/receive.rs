@@ -97,7 +97,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 self.fetch.served(from);
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
                 let block = self.read(bytes);
-                self.admit(from, cid, bytes, block, depth)?;
+                self.admit(Some(from), cid, bytes, block, depth)?;
             }
             None => {
                 let block = self.read(bytes);
@@ -107,7 +107,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 self.fetch.supplied(from);
                 self.counts.obligations += 1;
                 let announced = self.fetch.is_rumour(&cid);
-                self.admit(from, cid, bytes, block, 0)?;
+                self.admit(Some(from), cid, bytes, block, 0)?;
                 if announced
                     && let Some(node) = self.rows.node(&cid)?
                     && heads::is_head(&self.rows, &cid, &node)?
@@ -142,7 +142,14 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// An obligation's bytes came for the first time: it is merged, or waits for its parents.
-    fn admit(&mut self, from: Peer, cid: Cid, bytes: &Bytes, block: Block, depth: u32) -> Result<(), Error> {
+    pub(super) fn admit(
+        &mut self,
+        from: Option<Peer>,
+        cid: Cid,
+        bytes: &Bytes,
+        block: Block,
+        depth: u32,
+    ) -> Result<(), Error> {
         let (mut missing, mut wanted) = (Vec::new(), Vec::new());
         for link in &block.links {
             match self.rows.node(link)? {
@@ -161,10 +168,15 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         if missing.is_empty() {
             return self.merge_new(cid, bytes, &block);
         }
-        crate::fetch::remember(&mut peers, from);
+        if let Some(from) = from {
+            crate::fetch::remember(&mut peers, from);
+        }
         wanted.iter().for_each(|link| self.fetch.obligation(*link, &peers));
-        self.fetch.pump(self.config, self.out);
-        self.fetch.hurry(&missing, self.config, self.out);
+        // What a file lacks is fetched when all that was read of it is in.
+        if from.is_some() {
+            self.fetch.pump(self.config, self.out);
+            self.fetch.hurry(&missing, self.config, self.out);
+        }
         let missing = pending::wait(&mut self.rows, &cid, &missing);
         self.keep(cid, bytes, depth, missing)
     }
@@ -177,7 +189,13 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// The bytes of a pending block came again after they had been dropped.
-    fn body_came_back(&mut self, cid: Cid, bytes: &Bytes, depth: u32, missing: Missing) -> Result<(), Error> {
+    pub(super) fn body_came_back(
+        &mut self,
+        cid: Cid,
+        bytes: &Bytes,
+        depth: u32,
+        missing: Missing,
+    ) -> Result<(), Error> {
         self.fetch.done(&cid);
         if missing.is_empty() {
             let block = self.read(bytes);

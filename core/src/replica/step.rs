@@ -64,6 +64,9 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
             pending::ready(&mut step.rows, &mut step.counts, &cid);
         }
         step.fetch_more()?;
+        if step.config.report_changes {
+            step.report_changes()?;
+        }
         if step.counts != before {
             step.counts.write(&mut step.rows);
         }

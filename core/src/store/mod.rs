@@ -41,11 +41,17 @@ pub enum Table {
     Ready = 9,
     /// Bodies of pending blocks, nearest the heads first: the order in which they may be dropped.
     Bodies = 10,
+    /// The good blocks in the order in which they were merged, for those that follow changes.
+    Log = 11,
+    /// What a task that derives keys anew has gathered. Empty when none runs.
+    Derive = 12,
+    /// Purged and abandoned blocks: what must be kept of them when all else is rebuilt.
+    Stubs = 13,
 }
 
 impl Table {
     /// All tables, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Meta,
         Self::Blocks,
         Self::Nodes,
@@ -57,6 +63,9 @@ impl Table {
         Self::Wants,
         Self::Ready,
         Self::Bodies,
+        Self::Log,
+        Self::Derive,
+        Self::Stubs,
     ];
 }
 

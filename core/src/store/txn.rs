@@ -51,6 +51,16 @@ impl<'s, S: Read> Txn<'s, S> {
         Ok(found)
     }
 
+    /// The rows of a table that are changed and what they are now, keys ascending.
+    pub(crate) fn changed(&self, table: Table) -> impl Iterator<Item = (&Bytes, Option<&Bytes>)> {
+        self.changes.changes_from(table, &[], &[])
+    }
+
+    /// The row as the store has it, without the changes.
+    pub(crate) fn before(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.store.get(table, key)
+    }
+
     /// The changes, tables in their order and keys ascending.
     pub(crate) fn into_batch(self) -> WriteBatch {
         self.changes.into_batch()

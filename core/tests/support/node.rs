@@ -2,8 +2,8 @@
 
 use super::{Disk, Ops, World, blocks::announcement};
 use anabranch_core::{
-    Batch, Bytes, Cid, Config, Effect, Error, Event, Input, Key, MergeAll, Peer, Progress, Query, Refusal, Replica,
-    Timer, Token, Validator,
+    Batch, Bytes, Cid, Config, Effect, Error, Event, Input, Key, MergeAll, Outcome, Peer, Progress, Query, Refusal,
+    Replica, Timer, Token, Validator,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -40,6 +40,10 @@ pub struct Node<V = MergeAll> {
     pub sent: Vec<Bytes>,
     pub events: Vec<Event>,
     pub outcomes: BTreeMap<Token, Result<Vec<Cid>, Refusal>>,
+    /// How much each commit did not see.
+    pub behind: BTreeMap<Token, u64>,
+    /// What else has finished.
+    pub finished: Vec<(Option<Token>, Outcome)>,
 }
 
 impl Node {
@@ -72,6 +76,8 @@ impl<V: Validator + Clone> Node<V> {
             sent: Vec::new(),
             events: Vec::new(),
             outcomes: BTreeMap::new(),
+            behind: BTreeMap::new(),
+            finished: Vec::new(),
         };
         node.take(effects);
         node.run()?;
@@ -144,7 +150,11 @@ impl<V: Validator + Clone> Node<V> {
                 self.fetches_total += 1;
                 self.fetches.push(Fetch { cid, from, attempt });
             }
-            Effect::Committed { token, blocks } => self.outcome(token, Ok(blocks)),
+            Effect::Committed { token, blocks, behind } => {
+                self.behind.insert(token, behind);
+                self.outcome(token, Ok(blocks));
+            }
+            Effect::Finished { token, outcome } => self.finished.push((token, outcome)),
             Effect::Refused { token, why } => self.outcome(token, Err(why)),
             Effect::Notify(event) => self.events.push(event),
             Effect::SetTimer { timer, after } => {

@@ -99,8 +99,8 @@ impl<S: Store> Side<S> {
             Effect::SetTimer { timer, .. } => {
                 self.timers.insert(timer);
             }
-            Effect::Committed { token, blocks } => self.acknowledged.push((token, blocks)),
-            Effect::Refused { .. } | Effect::Notify(_) => {}
+            Effect::Committed { token, blocks, .. } => self.acknowledged.push((token, blocks)),
+            Effect::Finished { .. } | Effect::Refused { .. } | Effect::Notify(_) => {}
         }
     }
 

@@ -105,7 +105,7 @@ impl<'a> Anabranch<'a> {
                     scene.tally.effective(FaultKind::ForeignLinks);
                 }
             }
-            Event::BadBroadcast { .. } | Event::Parked { .. } => {}
+            Event::Changed { .. } | Event::BadBroadcast { .. } | Event::Parked { .. } => {}
         }
         Ok(())
     }

@@ -57,13 +57,14 @@ pub struct ReplicaProcess {
     effects: Vec<Effect>,
 }
 
-const TIMERS: [Timer; 3] = [Timer::Rebroadcast, Timer::Answer, Timer::Fetch];
+const TIMERS: [Timer; 4] = [Timer::Rebroadcast, Timer::Answer, Timer::Fetch, Timer::Wait];
 
 const fn number_of(timer: Timer) -> u8 {
     match timer {
         Timer::Rebroadcast => 0,
         Timer::Answer => 1,
         Timer::Fetch => 2,
+        Timer::Wait => 3,
     }
 }
 
@@ -126,7 +127,7 @@ impl ReplicaProcess {
                     io.answer(operation, Answer::Refused(why.to_string()));
                 }
                 Effect::Notify(event) => io.notice(Notice::Core(event)),
-                effect @ (Effect::Broadcast(_) | Effect::Committed { .. }) => {
+                effect @ (Effect::Broadcast(_) | Effect::Committed { .. } | Effect::Finished { .. }) => {
                     self.held.push((io.cause(), Held::Effect(effect)));
                 }
             }
@@ -243,7 +244,7 @@ impl Process for ReplicaProcess {
                 Held::Block { to, cid, attempt, bytes } => io.send(to, block(cid, attempt, bytes)),
                 Held::Read { operation, value } => io.answer(operation, Answer::Value(value)),
                 Held::Effect(Effect::Broadcast(payload)) => io.broadcast(Body::Broadcast(payload)),
-                Held::Effect(Effect::Committed { token: Token(operation), blocks }) => {
+                Held::Effect(Effect::Committed { token: Token(operation), blocks, .. }) => {
                     io.answer(operation, Answer::Written(blocks));
                 }
                 Held::Effect(_) => {}

@@ -31,6 +31,8 @@ pub(super) fn notice(replica: Party, process: &Peer, event: &Event, scene: &mut 
     let peer =
         |peer: &anabranch_core::Peer| u16::try_from(peer.0).map_or("?", |number| scenario.party_name(Party(number)));
     let what = match event {
+        // What a replica shows is told after each step.
+        Event::Changed { .. } => return,
         Event::Merged { cid, void, .. } => {
             let bytes = process.core().and_then(|core| core.block(cid).ok().flatten());
             let delta = bytes.and_then(|bytes| wire::Block::decode(&bytes).delta.ok());

@@ -1,0 +1,66 @@
+//! Blocks that come from a file.
+
+use super::step::Step;
+use crate::{
+    Bytes, Cid, Effect, Error, Outcome, Token, Validator,
+    dag::{node::Node, pending},
+    store::Store,
+};
+use alloc::vec::Vec;
+
+/// What became of one block of a file.
+enum Taken {
+    Yes,
+    Left,
+}
+
+impl<S: Store, V: Validator> Step<'_, S, V> {
+    /// Takes blocks in, whoever made them. Each is an obligation from now on, if it is good, or if
+    /// something good waits for it.
+    pub(super) fn import(&mut self, token: Token, blocks: Vec<(Cid, Bytes)>) -> Result<(), Error> {
+        let (mut taken, mut wrong, mut left) = (Vec::new(), 0, Vec::new());
+        for (cid, bytes) in blocks {
+            if Cid::of(&bytes) != cid {
+                wrong += 1;
+                left.push(cid);
+                continue;
+            }
+            match self.take_in(cid, &bytes)? {
+                Taken::Yes => taken.push(cid),
+                Taken::Left => left.push(cid),
+            }
+        }
+        self.merge_ready()?;
+        let (mut merged, mut pending) = (0, 0);
+        for cid in taken {
+            if self.rows.node(&cid)?.is_some_and(|node| node.is_merged()) { merged += 1 } else { pending += 1 }
+        }
+        let outcome = Outcome::Imported { merged, pending, wrong, left };
+        self.out.push(Effect::Finished { token: Some(token), outcome });
+        Ok(())
+    }
+
+    fn take_in(&mut self, cid: Cid, bytes: &Bytes) -> Result<Taken, Error> {
+        match self.rows.node(&cid)? {
+            Some(Node::Good { .. } | Node::Void { .. } | Node::Pending { body: true, .. }) => {}
+            Some(Node::Pending { depth, missing, .. }) => {
+                pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
+                self.body_came_back(cid, bytes, depth, missing)?;
+            }
+            Some(Node::Wanted { depth }) => {
+                pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
+                let block = self.read(bytes);
+                self.admit(None, cid, bytes, block, depth)?;
+            }
+            None => {
+                let block = self.read(bytes);
+                if block.delta.is_err() {
+                    return Ok(Taken::Left);
+                }
+                self.counts.obligations += 1;
+                self.admit(None, cid, bytes, block, 0)?;
+            }
+        }
+        Ok(Taken::Yes)
+    }
+}
