@@ -54,6 +54,13 @@ impl Key {
     }
 }
 
+impl AsRef<[u8]> for Key {
+    /// The cleaned bytes: what takes raw bytes for a key takes a key too.
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// Whether cleaning would change nothing.
 fn is_clean(raw: &[u8]) -> bool {
     let [b'/', .., last] = raw else { return raw == b"/" };

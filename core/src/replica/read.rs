@@ -22,6 +22,11 @@ impl<R: Read> View<R> {
         Self { rows }
     }
 
+    /// The same view, borrowed: for what takes a view by value, as [`rows`](Self::rows) does.
+    pub const fn by_ref(&self) -> View<&R> {
+        View::new(&self.rows)
+    }
+
     /// The key's value, or `None` when no version of it lives. One read.
     ///
     /// # Errors

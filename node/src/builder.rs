@@ -1,0 +1,169 @@
+//! Making a datastore.
+
+use crate::{
+    Blocks, Datastore, OpenError, Options,
+    datastore::Handle,
+    net::{Broadcaster, DagSyncer, DynBroadcaster, DynSyncer},
+    owner::{Owner, Parts, Source},
+    shared::Shared,
+};
+use anabranch_core::{
+    MergeAll, Validator,
+    store::{MemoryStore, Store},
+};
+use std::{fmt, path::Path, sync::Arc};
+use tokio::{
+    runtime,
+    sync::{mpsc, oneshot},
+};
+
+/// Makes a [`Datastore`]: options first, then one of [`open`](Self::open), [`memory`](Self::memory), and those beside them.
+///
+/// ```no_run
+/// # async fn example() -> Result<(), anabranch::OpenError> {
+/// use anabranch::Datastore;
+/// use std::time::Duration;
+///
+/// let store = Datastore::builder()
+///     .options(|options| options.replica.rebroadcast_interval = Duration::from_secs(10))
+///     .open("/var/lib/registry")
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Builder<V = MergeAll> {
+    options: Options,
+    validator: V,
+    broadcaster: Option<Arc<dyn DynBroadcaster>>,
+    syncer: Option<Arc<dyn DynSyncer>>,
+}
+
+impl Builder<MergeAll> {
+    pub(crate) fn new() -> Self {
+        Self { options: Options::default(), validator: MergeAll, broadcaster: None, syncer: None }
+    }
+}
+
+impl<V: Validator + Clone + Send + 'static> Builder<V> {
+    /// Changes options.
+    #[must_use]
+    pub fn options(mut self, change: impl FnOnce(&mut Options)) -> Self {
+        change(&mut self.options);
+        self
+    }
+
+    /// Judges each block by its content: merge or void. All replicas of a network must judge alike.
+    #[must_use]
+    pub fn validator<W: Validator + Clone + Send + 'static>(self, validator: W) -> Builder<W> {
+        let Self { options, broadcaster, syncer, .. } = self;
+        Builder { options, validator, broadcaster, syncer }
+    }
+
+    /// Carries announcements. Without one the datastore announces nothing, and hears nothing.
+    #[must_use]
+    pub fn broadcaster(mut self, broadcaster: impl Broadcaster) -> Self {
+        self.broadcaster = Some(Arc::new(broadcaster));
+        self
+    }
+
+    /// Fetches blocks from peers, and serves ours. Without one every fetch fails.
+    #[must_use]
+    pub fn syncer(mut self, syncer: impl DagSyncer) -> Self {
+        self.syncer = Some(Arc::new(syncer));
+        self
+    }
+
+    /// Both parts of a network.
+    #[must_use]
+    pub fn network(self, (broadcaster, syncer): (impl Broadcaster, impl DagSyncer)) -> Self {
+        self.broadcaster(broadcaster).syncer(syncer)
+    }
+
+    /// Opens the store in this folder, or makes one in an empty or absent folder.
+    ///
+    /// # Errors
+    /// When an option makes no sense, or the folder cannot be opened: the message says why and what to do.
+    /// Nothing on disk has changed then.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime; likewise below.
+    pub async fn open(self, path: impl AsRef<Path>) -> Result<Datastore, OpenError> {
+        let path = path.as_ref().to_owned();
+        self.open_with(move || Ok(anabranch_store::open(&path)?)).await
+    }
+
+    /// Opens a store in memory, which is gone when the datastore is closed.
+    ///
+    /// # Errors
+    /// When an option makes no sense.
+    pub async fn memory(self) -> Result<Datastore, OpenError> {
+        self.open_store(MemoryStore::new()).await
+    }
+
+    /// Opens the store that the function gives, in the thread that will own it. It is called again when the datastore is
+    /// [reopened](Datastore::reopen).
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_with<S>(
+        self,
+        open: impl FnMut() -> Result<S, OpenError> + Send + 'static,
+    ) -> Result<Datastore, OpenError>
+    where
+        S: Store + Send + 'static,
+        S::Snapshot: Send + Sync + 'static,
+    {
+        self.start(Source::Opener(Box::new(open))).await
+    }
+
+    /// Opens a store that is there already.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open).
+    pub async fn open_store<S>(self, store: S) -> Result<Datastore, OpenError>
+    where
+        S: Store + Send + 'static,
+        S::Snapshot: Send + Sync + 'static,
+    {
+        self.start(Source::Held(Some(store))).await
+    }
+
+    async fn start<S>(self, source: Source<S>) -> Result<Datastore, OpenError>
+    where
+        S: Store + Send + 'static,
+        S::Snapshot: Send + Sync + 'static,
+    {
+        let Self { options, validator, broadcaster, syncer } = self;
+        options.check()?;
+        let (queue, messages) = mpsc::channel(options.queue_max);
+        let shared = Arc::new(Shared::new(options.queue_bytes_max, options.watch_buffer));
+        let handle = Handle::new(shared.clone(), queue);
+        let weak = handle.downgrade();
+        let parts = Parts {
+            source,
+            validator,
+            options,
+            shared,
+            handle: weak.clone(),
+            runtime: runtime::Handle::current(),
+            broadcaster,
+            syncer: syncer.clone(),
+        };
+        let (reply, opened) = oneshot::channel();
+        let thread = std::thread::Builder::new().name(String::from("anabranch"));
+        thread
+            .spawn(move || Owner::run(parts, messages, reply))
+            .map_err(|error| OpenError::Thread(format!("it cannot be started: {error}")))?;
+        opened.await.map_err(|_| OpenError::Thread(String::from("it died while it opened the store")))??;
+        if let Some(syncer) = syncer {
+            syncer.serve(Blocks::new(weak));
+        }
+        Ok(Datastore::new(handle))
+    }
+}
+
+impl<V> fmt::Debug for Builder<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder").field("options", &self.options).finish_non_exhaustive()
+    }
+}

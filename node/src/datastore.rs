@@ -1,0 +1,294 @@
+//! The handle that programs hold.
+
+use crate::{
+    Builder, Committed, Error, EventStream, OpenError, RowStream, Snapshot,
+    message::{Face, Message},
+    owner::batch_bytes,
+    shared::Shared,
+};
+use anabranch_core::{Batch, Bytes, Cid, Head, Input, Key, MergeAll, Query, Stats};
+use std::{fmt, sync::Arc};
+use tokio::sync::{mpsc, oneshot};
+
+/// A replicated key-value store. Cheap to clone: all clones are handles of one replica, and may be used from any number of tasks.
+///
+/// # Durability
+/// A write that has returned `Ok` survives a crash of the process and of the machine. Many writes at once share
+/// one sync of the disk, so write from many tasks, or put many keys into one [`Batch`].
+/// Reads show what is durable, never more: a read that comes after a write's acknowledgement sees it.
+///
+/// # Cancellation
+/// Every method may be dropped before it has ended. Of a write that is dropped it is unknown whether it is made;
+/// it is made as a whole or not at all, once, and never after [`close`](Self::close) has returned.
+///
+/// # The end
+/// [`close`](Self::close) when the program is done: it waits until announcements have left and the store's files are closed.
+/// When the last handle is dropped the same happens, and nobody waits for it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use anabranch::{Batch, Datastore, Query};
+///
+/// let store = Datastore::builder().memory().await?;
+/// store.put("/fruit/apple", "red").await?;
+/// store.commit(Batch::new().put("/fruit/pear", "green").delete("/fruit/apple")).await?;
+///
+/// let mut rows = store.query(Query { prefix: "/fruit".into(), ..Query::default() }).await?;
+/// while let Some(row) = rows.next().await {
+///     let row = row?;
+///     println!("{} = {:?}", row.key, row.value);
+/// }
+/// store.close().await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Datastore {
+    handle: Handle,
+}
+
+/// A way to the owner.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Message>,
+}
+
+/// A way to the owner as long as someone else holds a [`Handle`].
+#[derive(Clone, Debug)]
+pub(crate) struct WeakHandle {
+    shared: Arc<Shared>,
+    queue: mpsc::WeakSender<Message>,
+}
+
+impl WeakHandle {
+    pub(crate) fn upgrade(&self) -> Option<Handle> {
+        Some(Handle { shared: self.shared.clone(), queue: self.queue.upgrade()? })
+    }
+}
+
+impl Handle {
+    pub(crate) const fn new(shared: Arc<Shared>, queue: mpsc::Sender<Message>) -> Self {
+        Self { shared, queue }
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakHandle {
+        WeakHandle { shared: self.shared.clone(), queue: self.queue.downgrade() }
+    }
+
+    /// Queues a message. Whether the owner is there to take it.
+    pub(crate) async fn send(&self, message: Message) -> bool {
+        self.queue.send(message).await.is_ok()
+    }
+
+    /// Queues what came from a peer, once there is room for it.
+    pub(crate) async fn input(&self, input: Input) -> bool {
+        let bytes = match &input {
+            Input::Block { bytes, .. } => bytes.len(),
+            Input::Broadcast { payload, .. } => payload.len(),
+            _ => 0,
+        };
+        let room = self.shared.arrivals().take(bytes).await;
+        self.send(Message::Input { input, room }).await
+    }
+
+    /// Reads what is durable.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut dyn Face) -> Result<T, anabranch_core::Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let (reply, answer) = oneshot::channel();
+        let read = move |replica: &mut dyn Face| {
+            let _ = reply.send(read(replica));
+        };
+        if !self.send(Message::Read(Box::new(read))).await {
+            return Err(self.shared.error());
+        }
+        match answer.await {
+            Ok(answer) => answer.map_err(Error::Read),
+            Err(_) => Err(self.shared.error()),
+        }
+    }
+}
+
+impl Datastore {
+    /// A builder with the default options.
+    #[must_use]
+    pub fn builder() -> Builder<MergeAll> {
+        Builder::new()
+    }
+
+    pub(crate) const fn new(handle: Handle) -> Self {
+        Self { handle }
+    }
+
+    /// The key's value, or `None` when no version of it lives.
+    ///
+    /// # Errors
+    /// [`Error::Read`] when the store cannot be read or is damaged, [`Error::Stopped`] and [`Error::Closed`]; likewise for all reads below.
+    pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, Error> {
+        let key = Key::new(key);
+        self.handle.read(move |replica| replica.get(&key)).await
+    }
+
+    /// Whether the key has a value.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn has(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
+        Ok(self.size(key).await?.is_some())
+    }
+
+    /// The length of the key's value in bytes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn size(&self, key: impl AsRef<[u8]>) -> Result<Option<usize>, Error> {
+        Ok(self.get(key).await?.map(|value| value.len()))
+    }
+
+    /// Writes a value, durably, and announces it. An empty value is a value.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub async fn put(&self, key: impl AsRef<[u8]>, value: impl Into<Bytes>) -> Result<Committed, Error> {
+        let batch = Batch::new().put(key, value);
+        self.commit(batch).await
+    }
+
+    /// Removes all versions of the key that are merged here, durably, and announces that. A concurrent put elsewhere stays.
+    ///
+    /// # Errors
+    /// As [`commit`](Self::commit).
+    pub async fn delete(&self, key: impl AsRef<[u8]>) -> Result<Committed, Error> {
+        let batch = Batch::new().delete(key);
+        self.commit(batch).await
+    }
+
+    /// Makes all writes of the batch together, durably, and announces them: here and on all peers they become visible
+    /// together, except that a batch of more than 1 MiB becomes several blocks, each of which peers may see without the next.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] says what is wrong with which write, and nothing has changed; [`Error::Stopped`] and [`Error::Closed`] likewise changed nothing;
+    /// [`Error::Unknown`] when the store failed and the outcome shows only when it is opened again.
+    pub async fn commit(&self, batch: Batch) -> Result<Committed, Error> {
+        let shared = &self.handle.shared;
+        let room = shared.writes().take(batch_bytes(&batch)).await;
+        let (reply, answer) = oneshot::channel();
+        if !self.handle.send(Message::Commit { batch, reply, room }).await {
+            return Err(shared.error());
+        }
+        match answer.await {
+            Ok(answer) => answer,
+            Err(_) => {
+                let why = String::from("the thread that owns the store ended before it answered");
+                Err(Error::Unknown(anabranch_core::Error::Store(why)))
+            }
+        }
+    }
+
+    /// The rows that a query selects, of the moment of this call, as a stream: read in a blocking thread, a little ahead
+    /// of whoever takes them, and unmoved by later writes.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn query(&self, query: Query) -> Result<RowStream, Error> {
+        Ok(self.snapshot().await?.query(query))
+    }
+
+    /// The state of this moment, for several reads of one moment.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn snapshot(&self) -> Result<Snapshot, Error> {
+        self.handle.read(|replica| replica.view().map(Snapshot::new)).await
+    }
+
+    /// Returns when all that was written or merged before the call is durable. Every acknowledged write is so already: this is for what
+    /// came from peers, and takes a prefix, which changes nothing, only to look like go-ds-crdt's.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn sync(&self, prefix: impl AsRef<[u8]>) -> Result<(), Error> {
+        let _ = prefix;
+        self.handle.read(|_| Ok(())).await
+    }
+
+    /// All heads, by DAG name, highest first.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn heads(&self) -> Result<Vec<Head>, Error> {
+        self.handle.read(|replica| replica.heads()).await
+    }
+
+    /// The bytes of a block that is merged or pending here.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn block(&self, cid: Cid) -> Result<Option<Bytes>, Error> {
+        self.handle.read(move |replica| replica.block(&cid)).await
+    }
+
+    /// Whether the block is merged here.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn is_merged(&self, cid: Cid) -> Result<bool, Error> {
+        self.handle.read(move |replica| replica.is_merged(&cid)).await
+    }
+
+    /// Numbers about the replica.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn stats(&self) -> Result<Stats, Error> {
+        self.handle.read(|replica| Ok(replica.stats())).await
+    }
+
+    /// Whether there are blocks that must still be fetched or merged: below something that a peer announced and whose bytes
+    /// were right. What was only announced does not count.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn is_behind(&self) -> Result<bool, Error> {
+        Ok(self.stats().await?.obligations > 0)
+    }
+
+    /// What happens to the replica from now on: blocks merged, peers that sent what is bad, blocks that nobody serves.
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.handle.shared.events.listen()
+    }
+
+    /// Opens the store again after it has failed ([`Error::Stopped`], [`Error::Unknown`]). All handles go on with it. Does nothing
+    /// while the datastore runs.
+    ///
+    /// # Errors
+    /// When the store cannot be opened; the datastore stays stopped, and the call may be repeated.
+    pub async fn reopen(&self) -> Result<(), OpenError> {
+        let (reply, answer) = oneshot::channel();
+        if !self.handle.send(Message::Reopen(reply)).await {
+            return Err(OpenError::Closed);
+        }
+        answer.await.unwrap_or(Err(OpenError::Closed))
+    }
+
+    /// Finishes what was called before, lets announcements leave (as long as [`Options::close_timeout`](crate::Options::close_timeout) allows), and closes the store: when this
+    /// returns, the store can be opened again. Calls that come later fail with [`Error::Closed`]. Closing twice does no harm.
+    ///
+    /// Dropping the future does not stop the closing.
+    pub async fn close(&self) {
+        let (reply, closed) = oneshot::channel();
+        if self.handle.send(Message::Close(reply)).await {
+            let _ = closed.await;
+        }
+    }
+}
+
+impl fmt::Debug for Datastore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Datastore").finish_non_exhaustive()
+    }
+}

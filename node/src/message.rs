@@ -1,0 +1,68 @@
+//! What the owner of the replica is told.
+
+use crate::{Error, OpenError, snapshot::AnyView};
+use anabranch_core::{
+    Batch, Bytes, Cid, Error as ReplicaError, Head, Input, Key, Replica, Stats, Validator, store::Store,
+};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+
+/// Comes back with the outcome of a call.
+pub(crate) type Reply<T, E = Error> = oneshot::Sender<Result<T, E>>;
+
+/// A read, which answers by itself.
+pub(crate) type Read = Box<dyn FnOnce(&mut dyn Face) + Send>;
+
+/// One message in the queue of the owner.
+pub(crate) enum Message {
+    /// A local write.
+    Commit { batch: Batch, reply: Reply<crate::Committed>, room: Option<OwnedSemaphorePermit> },
+    /// Something came from a peer or a timer.
+    Input { input: Input, room: Option<OwnedSemaphorePermit> },
+    /// A read of what is durable. Dropped unread when the replica has stopped.
+    Read(Read),
+    /// Open the store again.
+    Reopen(Reply<(), OpenError>),
+    /// Finish what is in the queue, and end.
+    Close(oneshot::Sender<()>),
+}
+
+/// A replica whatever its store: what reads ask of it.
+pub(crate) trait Face {
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, ReplicaError>;
+    fn heads(&self) -> Result<Vec<Head>, ReplicaError>;
+    fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError>;
+    fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError>;
+    fn stats(&self) -> Stats;
+    fn view(&mut self) -> Result<Box<dyn AnyView>, ReplicaError>;
+}
+
+impl<S, V> Face for Replica<S, V>
+where
+    S: Store,
+    S::Snapshot: Send + Sync + 'static,
+    V: Validator,
+{
+    fn get(&self, key: &Key) -> Result<Option<Bytes>, ReplicaError> {
+        Self::get(self, key)
+    }
+
+    fn heads(&self) -> Result<Vec<Head>, ReplicaError> {
+        Self::heads(self)
+    }
+
+    fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError> {
+        Self::block(self, cid)
+    }
+
+    fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError> {
+        Self::is_merged(self, cid)
+    }
+
+    fn stats(&self) -> Stats {
+        Self::stats(self)
+    }
+
+    fn view(&mut self) -> Result<Box<dyn AnyView>, ReplicaError> {
+        Ok(Box::new(self.snapshot()?))
+    }
+}

@@ -1,0 +1,111 @@
+//! The metrics that a datastore reports through the [`metrics`](https://docs.rs/metrics) facade.
+//!
+//! Install any recorder (a Prometheus exporter, say) before the datastore is opened; without one they cost next to nothing.
+//!
+//! | name | kind | unit | what |
+//! | --- | --- | --- | --- |
+//! | `anabranch_commits_total` | counter | commits | commits acknowledged or to be acknowledged by a sync |
+//! | `anabranch_commits_refused_total` | counter | commits | commits refused |
+//! | `anabranch_reads_total` | counter | reads | reads answered by the owner of the replica |
+//! | `anabranch_syncs_total` | counter | syncs | syncs of the store |
+//! | `anabranch_sync_seconds` | histogram | s | how long a sync takes |
+//! | `anabranch_group_commits` | histogram | commits | commits that shared a sync |
+//! | `anabranch_blocks_merged_total` | counter | blocks | blocks merged, local ones too |
+//! | `anabranch_blocks_void_total` | counter | blocks | void blocks merged |
+//! | `anabranch_blocks_wrong_total` | counter | blocks | answers of peers that did not hash to their CID |
+//! | `anabranch_blocks_parked_total` | counter | blocks | times that nobody served a block |
+//! | `anabranch_broadcasts_sent_total` | counter | messages | announcements sent |
+//! | `anabranch_broadcasts_sent_bytes_total` | counter | B | their bytes |
+//! | `anabranch_broadcasts_failed_total` | counter | messages | announcements that the broadcaster failed to send |
+//! | `anabranch_broadcasts_dropped_total` | counter | messages | announcements dropped because the broadcaster did not keep up |
+//! | `anabranch_broadcasts_received_total` | counter | messages | announcements received |
+//! | `anabranch_broadcasts_bad_total` | counter | messages | announcements received that were wholly or partly bad |
+//! | `anabranch_fetches_started_total` | counter | fetches | fetches started |
+//! | `anabranch_fetches_failed_total` | counter | fetches | fetches that failed or were given up |
+//! | `anabranch_fetch_seconds` | histogram | s | how long a successful fetch takes |
+//! | `anabranch_fetches_running` | gauge | fetches | fetches in flight |
+//! | `anabranch_heads` | gauge | blocks | heads, of all DAG names |
+//! | `anabranch_height_max` | gauge | | the greatest height of a merged block |
+//! | `anabranch_obligations` | gauge | blocks | blocks that must still be fetched or merged: 0 when not behind |
+//! | `anabranch_pending_bytes` | gauge | B | bodies of pending blocks in the store |
+//! | `anabranch_early_tombstones` | gauge | tombstones | tombstones that wait for their target |
+//! | `anabranch_stopped_total` | counter | times | times that the store failed and the datastore stopped |
+
+use anabranch_core::{Event, Stats};
+use metrics::{counter, gauge, histogram};
+use std::time::Duration;
+
+pub(crate) fn synced(took: Duration, commits: usize) {
+    counter!("anabranch_syncs_total").increment(1);
+    histogram!("anabranch_sync_seconds").record(took.as_secs_f64());
+    if commits > 0 {
+        counter!("anabranch_commits_total").increment(commits as u64);
+        histogram!("anabranch_group_commits").record(commits as f64);
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "gauges are floats")]
+pub(crate) fn state(stats: &Stats, fetches: usize) {
+    gauge!("anabranch_fetches_running").set(fetches as f64);
+    gauge!("anabranch_heads").set(stats.heads as f64);
+    gauge!("anabranch_height_max").set(stats.height_max as f64);
+    gauge!("anabranch_obligations").set(stats.obligations as f64);
+    gauge!("anabranch_pending_bytes").set(stats.pending_bytes as f64);
+    gauge!("anabranch_early_tombstones").set(stats.early_tombstones as f64);
+}
+
+pub(crate) fn reads(reads: usize) {
+    if reads > 0 {
+        counter!("anabranch_reads_total").increment(reads as u64);
+    }
+}
+
+pub(crate) fn refused() {
+    counter!("anabranch_commits_refused_total").increment(1);
+}
+
+pub(crate) fn stopped() {
+    counter!("anabranch_stopped_total").increment(1);
+}
+
+pub(crate) fn event(event: &Event) {
+    match event {
+        Event::Merged { void, .. } => {
+            counter!("anabranch_blocks_merged_total").increment(1);
+            counter!("anabranch_blocks_void_total").increment(u64::from(*void));
+        }
+        Event::WrongBytes { .. } => counter!("anabranch_blocks_wrong_total").increment(1),
+        Event::BadBroadcast { .. } => counter!("anabranch_broadcasts_bad_total").increment(1),
+        Event::Parked { .. } => counter!("anabranch_blocks_parked_total").increment(1),
+        Event::VoidRumour { .. } => {}
+    }
+}
+
+pub(crate) fn broadcast_sent(bytes: usize) {
+    counter!("anabranch_broadcasts_sent_total").increment(1);
+    counter!("anabranch_broadcasts_sent_bytes_total").increment(bytes as u64);
+}
+
+pub(crate) fn broadcast_failed() {
+    counter!("anabranch_broadcasts_failed_total").increment(1);
+}
+
+pub(crate) fn broadcast_dropped() {
+    counter!("anabranch_broadcasts_dropped_total").increment(1);
+}
+
+pub(crate) fn broadcast_received() {
+    counter!("anabranch_broadcasts_received_total").increment(1);
+}
+
+pub(crate) fn fetch_started() {
+    counter!("anabranch_fetches_started_total").increment(1);
+}
+
+pub(crate) fn fetch_failed() {
+    counter!("anabranch_fetches_failed_total").increment(1);
+}
+
+pub(crate) fn fetch_done(took: Duration) {
+    histogram!("anabranch_fetch_seconds").record(took.as_secs_f64());
+}

@@ -1,0 +1,6 @@
+//! The datastore as programs use it, over stores in memory and on disk: one binary, for they share what is slow to build.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod basics;
+mod network;
+mod support;
