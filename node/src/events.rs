@@ -67,9 +67,9 @@ pub(crate) fn log(event: &Event) {
             heads,
             "a peer announced what is no announcement, or heads that are no CIDs of blocks"
         ),
-        Event::VoidRumour { cid } => tracing::debug!(%cid, "an announced block breaks a rule, and is left alone"),
         Event::Parked { cid, obligation } => {
             tracing::info!(%cid, obligation, "no peer serves a block that was announced")
         }
+        _ => tracing::debug!(?event, "told"),
     }
 }

@@ -77,7 +77,7 @@ pub(crate) fn event(event: &Event) {
         Event::WrongBytes { .. } => counter!("anabranch_blocks_wrong_total").increment(1),
         Event::BadBroadcast { .. } => counter!("anabranch_broadcasts_bad_total").increment(1),
         Event::Parked { .. } => counter!("anabranch_blocks_parked_total").increment(1),
-        Event::VoidRumour { .. } => {}
+        _ => {}
     }
 }
 

@@ -334,13 +334,13 @@ where
                     outbox.push(payload);
                 }
             }
-            Effect::Committed { token, blocks } => self.answer(token, Ok(Committed { blocks, behind: 0 })),
+            Effect::Committed { token, blocks, .. } => self.answer(token, Ok(Committed { blocks, behind: 0 })),
             Effect::Refused { token, why } => {
                 metrics::refused();
                 self.answer(token, Err(Error::Refused(why)));
             }
             Effect::Notify(event) => self.notify(&event),
-            Effect::Fetch { .. } | Effect::SetTimer { .. } => {}
+            _ => {}
         }
     }
 
