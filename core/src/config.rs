@@ -27,6 +27,9 @@ pub struct Config {
     pub step_bytes_max: u64,
     /// What becomes of a commit while the replica [is behind](crate::Replica::is_behind) (default `Allow`).
     pub when_behind: WhenBehind,
+    /// Bytes of commits that may wait for the replica to catch up (default 16 MiB, each write counted as its key, its
+    /// value and 64 bytes). A commit over it is refused, as [`Refusal::Behind`](crate::Refusal::Behind).
+    pub waiting_bytes_max: u64,
     /// Whether each change of a visible value is told as [`Event::Changed`](crate::Event::Changed) (default no).
     /// Costs one more read of the store a changed key.
     pub report_changes: bool,
@@ -42,8 +45,9 @@ pub enum WhenBehind {
     /// It is made at once; [`Effect::Committed`](crate::Effect::Committed) says how many blocks it has not seen.
     #[default]
     Allow,
-    /// It waits until the obligations that were known when it came are merged, but no longer than this;
-    /// then it is made all the same.
+    /// It waits until the obligations that were known when it came are merged, but no longer than this (and no
+    /// less than seven eighths of it); then it is made all the same. Waiting commits are made in the order in which they
+    /// came. A crash or [`into_store`](crate::Replica::into_store) forgets them: they were not acknowledged.
     Wait(Duration),
     /// It is refused, as [`Refusal::Behind`](crate::Refusal::Behind).
     Refuse,
@@ -62,6 +66,7 @@ impl Default for Config {
             pending_bytes_max: 64 << 20,
             step_bytes_max: 1 << 20,
             when_behind: WhenBehind::Allow,
+            waiting_bytes_max: 16 << 20,
             report_changes: false,
             feed: false,
         }

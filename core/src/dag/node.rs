@@ -5,8 +5,10 @@
 //! ```text
 //! good     1 | height u64 | declared u64 | DAG name
 //! void     2 | height u64 | count u32 | digest* of so many heads | digest* of void blocks below
-//! pending  3 | depth u32 | size u64 | body 0 or 1 | count u32 of parents it waits for | digest* of them, up to 4
-//! wanted   4 | depth u32
+//! pending  3 | depth u32 | size u64 | body 0 or 1 | count u32 of parents it waits for | digest* of them, up to 4 | since
+//! wanted   4 | depth u32 | since
+//!
+//! since = u32, left out where it is 0
 //! ```
 
 use crate::{
@@ -41,9 +43,11 @@ pub(crate) enum Node {
         body: bool,
         /// The parents that it waits for.
         missing: Missing,
+        /// The generation of obligations that it belongs to; moves only while commits wait for obligations.
+        since: u32,
     },
     /// Only its CID is known, from the links of a block that waits for it.
-    Wanted { depth: u32 },
+    Wanted { depth: u32, since: u32 },
 }
 
 /// How many parents a pending block names in its row; where it waits for more, they are edges of their own.
@@ -101,7 +105,7 @@ impl Node {
                 row.extend_from_slice(&(heads.len() as u32).to_le_bytes());
                 heads.iter().chain(through).for_each(|cid| row.extend_from_slice(cid.digest()));
             }
-            Self::Pending { depth, size, body, missing } => {
+            Self::Pending { depth, size, body, missing, since } => {
                 row.push(3);
                 row.extend_from_slice(&depth.to_le_bytes());
                 row.extend_from_slice(&size.to_le_bytes());
@@ -113,10 +117,12 @@ impl Node {
                     }
                     Missing::Edges(count) => row.extend_from_slice(&count.to_le_bytes()),
                 }
+                put_since(&mut row, *since);
             }
-            Self::Wanted { depth } => {
+            Self::Wanted { depth, since } => {
                 row.push(4);
                 row.extend_from_slice(&depth.to_le_bytes());
+                put_since(&mut row, *since);
             }
         }
         row.into()
@@ -144,15 +150,19 @@ impl Node {
                 let (size, rest) = take_u64(rest)?;
                 let (body, rest) = rest.split_first()?;
                 let (count, rest) = take_u32(rest)?;
-                let (digests, []) = rest.as_chunks::<32>() else { return None };
+                let (digests, rest) = rest.as_chunks::<32>();
+                let since = take_since(rest)?;
                 let missing = if digests.is_empty() && count > 0 {
                     Missing::Edges(count)
                 } else {
                     Missing::Few(digests.iter().copied().map(Cid::from_digest).collect())
                 };
-                Self::Pending { depth, size, body: *body == 1, missing }
+                Self::Pending { depth, size, body: *body == 1, missing, since }
             }
-            4 => Self::Wanted { depth: take_u32(rest)?.0 },
+            4 => {
+                let (depth, rest) = take_u32(rest)?;
+                Self::Wanted { depth, since: take_since(rest)? }
+            }
             _ => return None,
         })
     }
@@ -167,6 +177,20 @@ pub(crate) fn take_u64(bytes: &[u8]) -> Option<(u64, &[u8])> {
 fn take_u32(bytes: &[u8]) -> Option<(u32, &[u8])> {
     let (head, rest) = bytes.split_first_chunk()?;
     Some((u32::from_le_bytes(*head), rest))
+}
+
+pub(crate) fn put_since(row: &mut Vec<u8>, since: u32) {
+    if since > 0 {
+        row.extend_from_slice(&since.to_le_bytes());
+    }
+}
+
+/// Reads what [`put_since`] wrote at the end of a row.
+pub(crate) fn take_since(bytes: &[u8]) -> Option<u32> {
+    match bytes {
+        [] => Some(0),
+        _ => bytes.try_into().ok().map(u32::from_le_bytes),
+    }
 }
 
 /// Reads a node's row.

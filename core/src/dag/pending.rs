@@ -7,13 +7,13 @@
 //! Waiting  'm' | child | parent                    the same edge, by child, where it waits for more than its node's row names
 //! Wants    0 | inverted depth u32 | digest         must be fetched now, deepest first
 //! Wants    1 | inverted depth u32 | digest → size  dropped body, fetched when there is room
-//! Ready    digest                                  all parents merged and the body here
+//! Ready    digest → since                          all parents merged and the body here
 //! Bodies   depth u32 | digest → size               a body that may be dropped, nearest the heads first
 //! ```
 
 use super::{
     counts::Counts,
-    node::{Missing, Node},
+    node::{Missing, Node, put_since, take_since},
 };
 use crate::{
     Cid, Error,
@@ -98,6 +98,7 @@ pub(crate) struct Freed {
     pub(crate) size: u64,
     /// Whether its body is here.
     pub(crate) body: bool,
+    pub(crate) since: u32,
 }
 
 /// Lets go of the edges to a merged parent, and gives the children that wait for nothing any more.
@@ -107,7 +108,7 @@ pub(crate) fn release<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) -> Result<Ve
     for (row, _) in rows.scan(Table::Waiting, &prefix, &prefix, usize::MAX)? {
         let cid = cid_at_end(&row)?;
         rows.remove(Table::Waiting, row);
-        let Some(Node::Pending { depth, size, body, missing }) = rows.node(&cid)? else {
+        let Some(Node::Pending { depth, size, body, missing, since }) = rows.node(&cid)? else {
             return Err(Error::Corrupt(format!("block {cid} waits for a parent and is not pending")));
         };
         let missing = match missing {
@@ -121,9 +122,9 @@ pub(crate) fn release<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) -> Result<Ve
             }
         };
         if missing.is_empty() {
-            free.push(Freed { cid, depth, size, body });
+            free.push(Freed { cid, depth, size, body, since });
         }
-        rows.put_node(&cid, &Node::Pending { depth, size, body, missing });
+        rows.put_node(&cid, &Node::Pending { depth, size, body, missing, since });
     }
     Ok(free)
 }
@@ -194,14 +195,17 @@ pub(crate) fn not_to_be_dropped<S: Read>(rows: &mut Txn<'_, S>, depth: u32, cid:
 }
 
 /// Notes for a later step that a block may be merged.
-pub(crate) fn ready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid) {
-    rows.put(Table::Ready, cid.to_row(), Bytes::new());
+pub(crate) fn ready<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid, since: u32) {
+    let mut row = Vec::new();
+    put_since(&mut row, since);
+    rows.put(Table::Ready, cid.to_row(), row);
     counts.ready += 1;
 }
 
-/// Up to `limit` blocks that may be merged.
-pub(crate) fn next_ready<S: Read>(rows: &Txn<'_, S>, limit: usize) -> Result<Vec<Cid>, Error> {
-    rows.scan(Table::Ready, &[], &[], limit)?.iter().map(|(row, _)| cid_at_end(row)).collect()
+/// Up to `limit` blocks that may be merged, and since when they are obligations.
+pub(crate) fn next_ready<S: Read>(rows: &Txn<'_, S>, limit: usize) -> Result<Vec<(Cid, u32)>, Error> {
+    let rows = rows.scan(Table::Ready, &[], &[], limit)?;
+    rows.iter().map(|(key, row)| Ok((cid_at_end(key)?, take_since(row).ok_or_else(damaged)?))).collect()
 }
 
 /// Forgets that a block was ready: it is merged now.
@@ -218,8 +222,8 @@ pub(crate) fn drop_bodies<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, b
         let depth = u32::from_be_bytes(*key.first_chunk().ok_or_else(damaged)?);
         rows.remove(Table::Bodies, key);
         rows.remove(Table::Blocks, cid.to_row());
-        let Some(Node::Pending { missing, .. }) = rows.node(&cid)? else { return Err(damaged()) };
-        rows.put_node(&cid, &Node::Pending { depth, size, body: false, missing });
+        let Some(Node::Pending { missing, since, .. }) = rows.node(&cid)? else { return Err(damaged()) };
+        rows.put_node(&cid, &Node::Pending { depth, size, body: false, missing, since });
         want(rows, counts, Want::WhenRoom, depth, &cid, size);
         counts.pending_bytes -= size;
     }

@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use crate::{
-    Batch, Bytes, Cid, Effect, Error, Key, Refusal, Token, Validator, Verdict, WhenBehind, Write,
+    Batch, Bytes, Cid, Effect, Error, Key, Refusal, Token, Validator, Verdict, Write,
     dag::{
         heads::{self, Tip},
         node::Node,
@@ -36,12 +36,8 @@ struct Made {
 
 impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Writes a batch. Everything that can be refused is refused before anything is changed.
-    pub(super) fn commit(&mut self, token: Token, batch: Batch) -> Result<(), Error> {
-        let behind = self.counts.obligations;
-        if behind > 0 && self.config.when_behind == WhenBehind::Refuse {
-            self.out.push(Effect::Refused { token, why: Refusal::Behind { obligations: behind } });
-            return Ok(());
-        }
+    /// `behind` is how many obligations it should have seen and has not.
+    pub(super) fn commit(&mut self, token: Token, batch: Batch, behind: u64) -> Result<(), Error> {
         let made = match self.plan(batch)? {
             Ok(made) => made,
             Err(why) => {
@@ -71,16 +67,18 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     /// now. Whether it was an obligation is returned. Its parents are heads, so it waits for none.
     fn supersede(&mut self, cid: &Cid, size: u64) -> Result<bool, Error> {
         self.fetch.done(cid);
-        match self.rows.node(cid)? {
-            Some(Node::Wanted { depth } | Node::Pending { depth, body: false, .. }) => {
+        let since = match self.rows.node(cid)? {
+            Some(Node::Wanted { depth, since } | Node::Pending { depth, body: false, since, .. }) => {
                 pending::unwant(&mut self.rows, &mut self.counts, depth, cid)?;
+                since
             }
-            Some(Node::Pending { body: true, .. }) => {
+            Some(Node::Pending { body: true, since, .. }) => {
                 self.unready(cid, size);
+                since
             }
             _ => return Ok(false),
-        }
-        self.counts.obligations -= 1;
+        };
+        self.met(since);
         Ok(true)
     }
 
@@ -186,7 +184,7 @@ fn priority(height: u64, parents: &[Tip]) -> u64 {
     over_parents.filter(|declared| *declared < PRIORITY_DECLARED_END).fold(height, u64::max)
 }
 
-fn check(batch: &Batch) -> Result<(), Refusal> {
+pub(super) fn check(batch: &Batch) -> Result<(), Refusal> {
     let name_bytes = batch.dag.as_str().len();
     if name_bytes > DAG_NAME_BYTES_MAX {
         return Err(Refusal::DagNameTooLong { bytes: name_bytes });

@@ -1,6 +1,6 @@
 //! Blocks that come from a file.
 
-use super::step::Step;
+use super::{receive::Owed, step::Step};
 use crate::{
     Bytes, Cid, Effect, Error, Outcome, Token, Validator,
     dag::{node::Node, pending},
@@ -43,22 +43,22 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     fn take_in(&mut self, cid: Cid, bytes: &Bytes) -> Result<Taken, Error> {
         match self.rows.node(&cid)? {
             Some(Node::Good { .. } | Node::Void { .. } | Node::Pending { body: true, .. }) => {}
-            Some(Node::Pending { depth, missing, .. }) => {
+            Some(Node::Pending { depth, missing, since, .. }) => {
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
-                self.body_came_back(cid, bytes, depth, missing)?;
+                self.body_came_back(cid, bytes, Owed { depth, since }, missing)?;
             }
-            Some(Node::Wanted { depth }) => {
+            Some(Node::Wanted { depth, since }) => {
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
                 let block = self.read(bytes);
-                self.admit(None, cid, bytes, block, depth)?;
+                self.admit(None, cid, bytes, block, Owed { depth, since })?;
             }
             None => {
                 let block = self.read(bytes);
                 if block.delta.is_err() {
                     return Ok(Taken::Left);
                 }
-                self.counts.obligations += 1;
-                self.admit(None, cid, bytes, block, 0)?;
+                let since = self.owed();
+                self.admit(None, cid, bytes, block, Owed { depth: 0, since })?;
             }
         }
         Ok(Taken::Yes)

@@ -22,40 +22,40 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     pub(super) fn merge_ready(&mut self) -> Result<(), Error> {
         let (mut merged_bytes, mut page) = (0, Vec::new().into_iter());
         while merged_bytes < self.config.step_bytes_max.max(1) {
-            let cid = match self.ready.pop_front() {
-                Some(cid) => cid,
+            let (cid, since) = match self.ready.pop_front() {
+                Some(ready) => ready,
                 None if self.counts.ready == 0 => break,
                 None => {
                     // Taken many at a time: a scan passes over all rows that this step has removed.
                     if page.len() == 0 {
                         page = pending::next_ready(&self.rows, READY_PAGE)?.into_iter();
                     }
-                    let Some(cid) = page.next() else {
+                    let Some((cid, since)) = page.next() else {
                         let what = format!("{} blocks are counted as ready, and none is listed", self.counts.ready);
                         return Err(Error::Corrupt(what));
                     };
                     pending::unready(&mut self.rows, &mut self.counts, &cid);
-                    cid
+                    (cid, since)
                 }
             };
             let bytes = self.rows.body(&cid)?;
             merged_bytes += bytes.len() as u64;
             self.counts.pending_bytes -= bytes.len() as u64;
             let block = self.read(&bytes);
-            self.merge(cid, &block)?;
+            self.merge(cid, &block, since)?;
         }
         Ok(())
     }
 
     /// Merges an obligation that has just come and whose parents are all merged.
-    pub(super) fn merge_new(&mut self, cid: Cid, bytes: &Bytes, block: &Block) -> Result<(), Error> {
+    pub(super) fn merge_new(&mut self, cid: Cid, bytes: &Bytes, block: &Block, since: u32) -> Result<(), Error> {
         self.rows.put(Table::Blocks, cid.to_row(), bytes.clone());
-        self.merge(cid, block)
+        self.merge(cid, block, since)
     }
 
     /// Merges an obligation whose parents are all merged and whose bytes are here.
-    fn merge(&mut self, cid: Cid, block: &Block) -> Result<(), Error> {
-        self.counts.obligations -= 1;
+    fn merge(&mut self, cid: Cid, block: &Block, since: u32) -> Result<(), Error> {
+        self.met(since);
         match &block.delta {
             Ok(delta) => self.merge_good(cid, &block.links, delta, &[])?,
             Err(_) => self.merge_void(cid, &block.links)?,
@@ -122,10 +122,10 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// A pending block waits for nothing any more: it is ready, or its body is fetched for that.
-    fn free(&mut self, Freed { cid, depth, size, body }: Freed) -> Result<(), Error> {
+    fn free(&mut self, Freed { cid, depth, size, body, since }: Freed) -> Result<(), Error> {
         if body {
             pending::not_to_be_dropped(&mut self.rows, depth, &cid);
-            self.ready.push_back(cid);
+            self.ready.push_back((cid, since));
         } else {
             pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
             pending::want(&mut self.rows, &mut self.counts, Want::Now, depth, &cid, size);
@@ -137,7 +137,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// A block that may be merged is not to be, for it was made here.
     pub(super) fn unready(&mut self, cid: &Cid, size: u64) {
-        match self.ready.iter().position(|ready| ready == cid) {
+        match self.ready.iter().position(|(ready, _)| ready == cid) {
             Some(at) => drop(self.ready.remove(at)),
             None => pending::unready(&mut self.rows, &mut self.counts, cid),
         }

@@ -7,6 +7,7 @@ mod merge;
 mod read;
 mod receive;
 mod step;
+mod waits;
 
 pub use read::View;
 
@@ -16,6 +17,7 @@ use crate::{
 };
 use alloc::{string::ToString, vec::Vec};
 use step::Step;
+use waits::Waits;
 
 /// Whether a step left work to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -81,6 +83,7 @@ pub struct Replica<S, V = MergeAll> {
     counts: Counts,
     fetch: Fetcher,
     gossip: Gossip,
+    waits: Waits,
     stopped: bool,
 }
 
@@ -107,8 +110,8 @@ impl<S: Store, V: Validator> Replica<S, V> {
     pub fn open_with(mut store: S, config: Config, validator: V, out: &mut Vec<Effect>) -> Result<Self, Error> {
         step::check_format(&mut store)?;
         let counts = Counts::read(&store)?;
-        let (fetch, gossip) = (Fetcher::default(), Gossip::default());
-        let mut replica = Self { store, config, validator, counts, fetch, gossip, stopped: false };
+        let (fetch, gossip, waits) = (Fetcher::default(), Gossip::default(), Waits::default());
+        let mut replica = Self { store, config, validator, counts, fetch, gossip, waits, stopped: false };
         replica.transact(out, |step| {
             gossip::set_round(step.config, step.out);
             step.announce_all(|_, _| true)?;
@@ -127,7 +130,7 @@ impl<S: Store, V: Validator> Replica<S, V> {
     /// was, and the replica has stopped: open its store again.
     pub fn step(&mut self, input: Input, out: &mut Vec<Effect>) -> Result<Progress, Error> {
         self.transact(out, |step| match input {
-            Input::Commit { token, batch } => step.commit(token, batch),
+            Input::Commit { token, batch } => step.commit_or_wait(token, batch),
             Input::Broadcast { from, payload } => step.hear(from, &payload),
             Input::Block { from, cid, bytes, attempt } => step.receive(from, cid, &bytes, attempt),
             Input::FetchFailed { cid, attempt } => {
@@ -137,7 +140,10 @@ impl<S: Store, V: Validator> Replica<S, V> {
             Input::Timer(Timer::Rebroadcast) => step.announce_round(),
             Input::Timer(Timer::Answer) => step.answer(),
             Input::Timer(Timer::Fetch) => step.tick(),
-            Input::Timer(Timer::Wait) => Ok(()),
+            Input::Timer(Timer::Wait) => {
+                step.waits.tick(step.config, step.out);
+                Ok(())
+            }
             Input::Import { token, blocks } => step.import(token, blocks),
             Input::Continue => step.merge_ready(),
         })?;
@@ -145,8 +151,8 @@ impl<S: Store, V: Validator> Replica<S, V> {
     }
 
     /// Whether there is work for [`Input::Continue`], as after reopening in the middle of merging.
-    pub const fn progress(&self) -> Progress {
-        if self.counts.ready > 0 { Progress::More } else { Progress::Done }
+    pub fn progress(&self) -> Progress {
+        if self.counts.ready > 0 || self.waits.is_due() { Progress::More } else { Progress::Done }
     }
 
     /// Makes all steps so far durable; then the effects that [wait for it](Effect::waits_for_sync) may leave.

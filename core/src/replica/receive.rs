@@ -13,6 +13,15 @@ use crate::{
 };
 use alloc::vec::Vec;
 
+/// What is known of an obligation before its bytes come.
+#[derive(Clone, Copy)]
+pub(super) struct Owed {
+    /// Steps from the head through which it became known.
+    pub(super) depth: u32,
+    /// Its generation.
+    pub(super) since: u32,
+}
+
 /// How many owed blocks are looked at, for one announcement, to note who may have them.
 const LOOKS_BELOW_MAX: usize = 256;
 
@@ -88,16 +97,16 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 self.fetch.done(&cid);
                 return Ok(());
             }
-            Some(Node::Pending { depth, missing, .. }) => {
+            Some(Node::Pending { depth, missing, since, .. }) => {
                 self.fetch.served(from);
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
-                self.body_came_back(cid, bytes, depth, missing)?;
+                self.body_came_back(cid, bytes, Owed { depth, since }, missing)?;
             }
-            Some(Node::Wanted { depth }) => {
+            Some(Node::Wanted { depth, since }) => {
                 self.fetch.served(from);
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
                 let block = self.read(bytes);
-                self.admit(Some(from), cid, bytes, block, depth)?;
+                self.admit(Some(from), cid, bytes, block, Owed { depth, since })?;
             }
             None => {
                 let block = self.read(bytes);
@@ -105,9 +114,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                     return self.leave_void(from, cid, &block);
                 }
                 self.fetch.supplied(from);
-                self.counts.obligations += 1;
+                let since = self.owed();
                 let announced = self.fetch.is_rumour(&cid);
-                self.admit(Some(from), cid, bytes, block, 0)?;
+                self.admit(Some(from), cid, bytes, block, Owed { depth: 0, since })?;
                 if announced
                     && let Some(node) = self.rows.node(&cid)?
                     && heads::is_head(&self.rows, &cid, &node)?
@@ -148,7 +157,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         cid: Cid,
         bytes: &Bytes,
         block: Block,
-        depth: u32,
+        owed: Owed,
     ) -> Result<(), Error> {
         let (mut missing, mut wanted) = (Vec::new(), Vec::new());
         for link in &block.links {
@@ -157,7 +166,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 Some(Node::Wanted { .. }) => wanted.push(*link),
                 Some(_) => {}
                 None => {
-                    self.owe(link, depth.saturating_add(1));
+                    self.owe(link, owed.depth.saturating_add(1));
                     wanted.push(*link);
                 }
             }
@@ -166,7 +175,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let mut peers = self.fetch.peers_of(&cid);
         self.fetch.done(&cid);
         if missing.is_empty() {
-            return self.merge_new(cid, bytes, &block);
+            return self.merge_new(cid, bytes, &block, owed.since);
         }
         if let Some(from) = from {
             crate::fetch::remember(&mut peers, from);
@@ -178,13 +187,13 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             self.fetch.hurry(&missing, self.config, self.out);
         }
         let missing = pending::wait(&mut self.rows, &cid, &missing);
-        self.keep(cid, bytes, depth, missing)
+        self.keep(cid, bytes, owed, missing)
     }
 
     /// A block becomes known by a link to it: it is owed from now on.
     fn owe(&mut self, cid: &Cid, depth: u32) {
-        self.rows.put_node(cid, &Node::Wanted { depth });
-        self.counts.obligations += 1;
+        let since = self.owed();
+        self.rows.put_node(cid, &Node::Wanted { depth, since });
         pending::want(&mut self.rows, &mut self.counts, Want::Now, depth, cid, 0);
     }
 
@@ -193,20 +202,21 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         &mut self,
         cid: Cid,
         bytes: &Bytes,
-        depth: u32,
+        owed: Owed,
         missing: Missing,
     ) -> Result<(), Error> {
         self.fetch.done(&cid);
         if missing.is_empty() {
             let block = self.read(bytes);
-            return self.merge_new(cid, bytes, &block);
+            return self.merge_new(cid, bytes, &block, owed.since);
         }
-        self.keep(cid, bytes, depth, missing)
+        self.keep(cid, bytes, owed, missing)
     }
 
     /// Keeps a block that waits for its parents, its body as long as there is room.
-    fn keep(&mut self, cid: Cid, bytes: &Bytes, depth: u32, missing: Missing) -> Result<(), Error> {
-        self.rows.put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true, missing });
+    fn keep(&mut self, cid: Cid, bytes: &Bytes, owed: Owed, missing: Missing) -> Result<(), Error> {
+        let Owed { depth, since } = owed;
+        self.rows.put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true, missing, since });
         pending::keep_body(&mut self.rows, &mut self.counts, depth, &cid, bytes);
         pending::drop_bodies(&mut self.rows, &mut self.counts, self.config.pending_bytes_max)
     }

@@ -1,6 +1,6 @@
 //! One step: what it reads and changes, and how it ends.
 
-use super::Replica;
+use super::{Replica, waits::Waits};
 use crate::{
     Cid, Config, Effect, Error, Validator,
     dag::{
@@ -18,8 +18,10 @@ use alloc::{collections::VecDeque, string::String, vec::Vec};
 use bytes::Bytes;
 
 const FORMAT_ROW: &[u8] = b"format";
-/// The format of the rows that this version writes.
-const FORMAT: u32 = 1;
+/// The format of the rows that this version writes. What is new beside format 1: generations in the rows of
+/// obligations and in the counts, the tables from [`Table::Log`] on. A row of format 1 reads as what it was, so
+/// that an upgrade is one row.
+const FORMAT: u32 = 2;
 /// Obligations that are taken from the store at a time.
 const LOAD_MAX: usize = 256;
 /// Obligations are taken from the store when fewer than this are held in memory.
@@ -31,10 +33,11 @@ const REFETCHES_MAX: usize = 64;
 pub(super) struct Step<'a, S, V> {
     pub(super) rows: Txn<'a, S>,
     pub(super) counts: Counts,
-    /// Blocks that may be merged, known to this step alone.
-    pub(super) ready: VecDeque<Cid>,
+    /// Blocks that may be merged, known to this step alone, and since when they are obligations.
+    pub(super) ready: VecDeque<(Cid, u32)>,
     pub(super) fetch: &'a mut Fetcher,
     pub(super) gossip: &'a mut Gossip,
+    pub(super) waits: &'a mut Waits,
     pub(super) config: &'a Config,
     pub(super) validator: &'a V,
     pub(super) out: &'a mut Vec<Effect>,
@@ -47,7 +50,7 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         out: &'a mut Vec<Effect>,
         work: impl FnOnce(&mut Self) -> Result<(), Error>,
     ) -> Result<(WriteBatch, Counts), Error> {
-        let Replica { store, config, validator, counts, fetch, gossip, .. } = replica;
+        let Replica { store, config, validator, counts, fetch, gossip, waits, .. } = replica;
         let before = *counts;
         let mut step = Self {
             rows: Txn::new(store),
@@ -55,13 +58,15 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
             ready: VecDeque::new(),
             fetch,
             gossip,
+            waits,
             config,
             validator,
             out,
         };
         work(&mut step)?;
-        for cid in core::mem::take(&mut step.ready) {
-            pending::ready(&mut step.rows, &mut step.counts, &cid);
+        step.commit_waiting()?;
+        for (cid, since) in core::mem::take(&mut step.ready) {
+            pending::ready(&mut step.rows, &mut step.counts, &cid, since);
         }
         step.fetch_more()?;
         if step.config.report_changes {
@@ -162,16 +167,17 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
     }
 }
 
-/// Marks a fresh store with our format, and refuses one that is in a format we do not know.
+/// Marks a fresh store with our format, upgrades an older one, and refuses one that is in a format we do not know.
 pub(super) fn check_format<S: Store>(store: &mut S) -> Result<(), Error> {
-    let Some(row) = store.get(Table::Meta, FORMAT_ROW)? else {
-        let row = Bytes::copy_from_slice(&FORMAT.to_le_bytes());
-        let rows = alloc::vec![(Table::Meta, Bytes::from_static(FORMAT_ROW), Some(row))];
-        return Ok(store.commit(WriteBatch { rows })?);
-    };
-    let found = row.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
-    match found.ok_or_else(|| Error::Corrupt(String::from("the format row does not decode")))? {
-        FORMAT => Ok(()),
-        found => Err(Error::UnknownFormat { found, newest_known: FORMAT }),
+    if let Some(row) = store.get(Table::Meta, FORMAT_ROW)? {
+        let found = row.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
+        match found.ok_or_else(|| Error::Corrupt(String::from("the format row does not decode")))? {
+            FORMAT => return Ok(()),
+            1 => {}
+            found => return Err(Error::UnknownFormat { found, newest_known: FORMAT }),
+        }
     }
+    let row = Bytes::copy_from_slice(&FORMAT.to_le_bytes());
+    let rows = alloc::vec![(Table::Meta, Bytes::from_static(FORMAT_ROW), Some(row))];
+    Ok(store.commit(WriteBatch { rows })?)
 }
