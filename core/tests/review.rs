@@ -132,6 +132,8 @@ fn check_counts<V: Validator + Clone>(node: &Node<V>, what: &str) {
         Some(row) => row.as_chunks::<8>().0.iter().map(|word| u64::from_le_bytes(*word)).collect(),
         None => vec![0; 11],
     };
+    let (kept, beyond) = kept.split_at(count.len());
+    assert!(beyond.iter().all(|word| *word == 0), "no commit waits and no task runs: {beyond:?}, {what}");
     assert_eq!(kept, count, "merged void misdeclared height heads early obligations wants dropped ready bytes, {what}");
     let stats = node.replica.stats();
     let shown = [stats.merged, stats.void, stats.misdeclared, stats.height_max, stats.heads, stats.early_tombstones];
