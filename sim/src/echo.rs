@@ -4,7 +4,6 @@
 
 use crate::engine::{Cause, Fates, Key, Queue, Time, Trace};
 use crate::scenario::{Link, Party};
-use std::time::Duration;
 
 /// The bytes of a message.
 const PAYLOAD_BYTES: usize = 64;
@@ -13,14 +12,7 @@ const EXCHANGES: u64 = 64;
 /// When an exchange that got no answer is begun anew.
 const RETRY_AFTER: Time = 200_000_000;
 /// 1 to 50 ms, and one message in ten is lost.
-const LINK: Link = Link {
-    latency: (Duration::from_millis(1), Duration::from_millis(50)),
-    drop: 0.1,
-    duplicate: 0.0,
-    reorder: 0.0,
-    reorder_delay: (Duration::ZERO, Duration::ZERO),
-    corrupt: 0.0,
-};
+const LINK: Link = Link { drop: 0.1, ..Link::DEFAULT };
 
 /// What came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -21,6 +21,8 @@ pub mod plan;
 pub mod process;
 pub mod run;
 pub mod scenario;
+pub mod swarm;
+pub mod sweep;
 pub mod system;
 pub mod tally;
 pub mod workload;

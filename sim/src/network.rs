@@ -1,10 +1,10 @@
 //! The network: links with their fates, and partitions.
 
 use crate::{
-    engine::{Cause, Fates, Key, MessageKey, Time, Trace},
+    engine::{Cause, Fate, Fates, Key, MessageKey, Time, Trace, nanoseconds},
     observe::{Id, Says, Watch, What},
     outcome::{MessageCount, MessageKind},
-    scenario::{FaultKind, Link, Partition, PartitionMode, Party, Scenario},
+    scenario::{Burst, Clog, FaultKind, Link, Partition, PartitionMode, Party, Scenario},
     tally::Tally,
 };
 use anabranch_core::{Bytes, Cid, wire};
@@ -67,6 +67,14 @@ impl Body {
         }
     }
 
+    /// How long its bytes are; what has none is small.
+    const fn bytes(&self) -> u64 {
+        match self {
+            Self::Broadcast(bytes) | Self::Block { bytes, .. } | Self::Other(bytes) => bytes.len() as u64,
+            Self::Request { .. } | Self::NotFound { .. } => 0,
+        }
+    }
+
     /// The bytes that may be corrupted: those of broadcasts and blocks.
     const fn payload(&mut self) -> Option<&mut Bytes> {
         match self {
@@ -83,10 +91,16 @@ pub(crate) struct Message {
     pub(crate) body: Body,
     /// A bit was flipped, and a reader of the bytes can see it.
     pub(crate) corrupted: bool,
+    /// Its end was cut off.
+    pub(crate) truncated: bool,
     /// It was held back so that others overtake it.
     held_back: bool,
+    /// Who gets it: the one that it was sent to, unless it went astray.
+    pub(crate) to: Party,
     /// It is a second copy.
     copy: bool,
+    /// It is a replay of an old message.
+    replay: bool,
     /// Its place among the messages of its link.
     place: u64,
 }
@@ -98,28 +112,61 @@ struct Wire {
     sent: u64,
     /// The greatest place of a delivered message.
     delivered: u64,
+    /// Until when it carries what was sent before.
+    busy_until: Time,
+    /// How many messages are on it.
+    in_flight: u32,
 }
 
-/// A partition that holds.
+/// What stops messages: a partition, a clog.
 #[derive(Clone, Debug)]
 struct Cut {
     number: u32,
     kind: FaultKind,
-    /// For each party the group that it is in.
-    groups: Vec<Option<usize>>,
-    one_way: Option<(usize, usize)>,
+    stops: Stops,
+    /// It holds for so long from its beginning, then not for as long, and so on.
+    flap: Option<(Time, Time)>,
     mode: PartitionMode,
     held: Vec<Message>,
 }
 
+/// Which messages are stopped.
+#[derive(Clone, Debug)]
+enum Stops {
+    /// Those between groups: for each party the one that it is in; perhaps one way only.
+    Groups(Vec<Option<usize>>, Option<(usize, usize)>),
+    /// Those between parties of a ring that are no neighbours: for each its place, and how many there are.
+    Ring(Vec<Option<usize>>, usize),
+    /// Those from one of the former to one of the latter.
+    Links(Vec<Party>, Vec<Party>),
+}
+
 impl Cut {
-    fn stops(&self, from: Party, to: Party) -> bool {
-        match (self.groups[from.index()], self.groups[to.index()], self.one_way) {
-            (Some(from), Some(to), Some(way)) => (from, to) == way,
-            (Some(from), Some(to), None) => from != to,
-            _ => false,
+    fn stops(&self, at: Time, from: Party, to: Party) -> bool {
+        if self.flap.is_some_and(|(begin, every)| (at - begin) / every % 2 == 1) {
+            return false;
+        }
+        match &self.stops {
+            Stops::Groups(groups, one_way) => match (groups[from.index()], groups[to.index()], one_way) {
+                (Some(from), Some(to), Some(way)) => (from, to) == *way,
+                (Some(from), Some(to), None) => from != to,
+                _ => false,
+            },
+            Stops::Ring(places, count) => match (places[from.index()], places[to.index()]) {
+                (Some(from), Some(to)) => {
+                    let apart = from.abs_diff(to);
+                    apart > 1 && apart != count - 1
+                }
+                _ => false,
+            },
+            Stops::Links(senders, receivers) => covers(senders, from) && covers(receivers, to),
         }
     }
+}
+
+/// Whether the list names the party, or everyone.
+fn covers(parties: &[Party], party: Party) -> bool {
+    parties.is_empty() || parties.contains(&party)
 }
 
 /// The wires, the partitions, and what became of all messages.
@@ -129,6 +176,7 @@ pub(crate) struct Network {
     wires: Vec<Wire>,
     parties: usize,
     cuts: Vec<Cut>,
+    bursts: Vec<(u32, Burst)>,
     /// Whether chance and partitions do harm.
     faults_on: bool,
     counts: [MessageCount; 5],
@@ -146,7 +194,7 @@ pub(crate) struct Outgoing {
 }
 
 /// What the network does with a message: when it, and perhaps its copy, arrive.
-pub(crate) type Arrivals = [Option<(Time, Message)>; 2];
+pub(crate) type Arrivals = [Option<(Time, Message)>; 3];
 
 const fn index(kind: MessageKind) -> usize {
     kind as usize
@@ -165,7 +213,7 @@ impl Network {
                 shared.push(Arc::new(link));
                 shared[shared.len() - 1].clone()
             });
-            Wire { link, sent: 0, delivered: 0 }
+            Wire { link, sent: 0, delivered: 0, busy_until: 0, in_flight: 0 }
         };
         let wires = (0..parties * parties).map(|index| wire(index / parties, index % parties)).collect();
         let counts = [MessageCount::default(); 5];
@@ -173,7 +221,7 @@ impl Network {
             Some(explicit) => Fates::listed(Arc::clone(&explicit.deliveries)),
             None => Fates::new(root),
         };
-        Self { fates, wires, parties, cuts: Vec::new(), faults_on: true, counts }
+        Self { fates, wires, parties, cuts: Vec::new(), bursts: Vec::new(), faults_on: true, counts }
     }
 
     fn wire(&mut self, from: Party, to: Party) -> &mut Wire {
@@ -202,18 +250,21 @@ impl Network {
     ) -> Arrivals {
         let Outgoing { at, from, to, cause, body, receiver_is_up } = outgoing;
         let kind = body.kind();
-        let wire = self.wire(from, to);
-        wire.sent += 1;
-        let (place, link) = (wire.sent, Arc::clone(&wire.link));
+        let (place, link) = self.enter(at, from, to, tally);
         let (key, mut fate) = self.fates.next(from, to, kind as u8, cause, &link);
         if !self.faults_on {
-            (fate.drop, fate.copy_latency, fate.held_back, fate.flip) = (false, None, None, None);
+            fate = fate.unharmed();
         }
-        let stopped = self.cuts.iter_mut().find(|cut| cut.stops(from, to));
+        let stopped = self.cuts.iter_mut().find(|cut| cut.stops(at, from, to));
         record(trace.entry(at, tag::SEND), &key, &body)
-            .u8(u8::from(fate.drop) | u8::from(stopped.is_some()) << 1 | u8::from(fate.flip.is_some()) << 2)
+            .u8(u8::from(fate.drop)
+                | u8::from(stopped.is_some()) << 1
+                | u8::from(fate.flip.is_some()) << 2
+                | u8::from(fate.cut.is_some()) << 3
+                | u8::from(fate.astray.is_some()) << 4)
             .u64(fate.latency + fate.held_back.unwrap_or(0))
-            .u64(fate.copy_latency.unwrap_or(0));
+            .u64(fate.copy_latency.unwrap_or(0))
+            .u64(fate.replay.unwrap_or(0));
         let count = &mut self.counts[index(kind)];
         count.sent += 1;
         let says = watch.is_on().then(|| body.says());
@@ -226,7 +277,17 @@ impl Network {
                 arrives,
             });
         };
-        let mut message = Message { key, body, corrupted: false, held_back: false, copy: false, place };
+        let mut message = Message {
+            key,
+            to,
+            body,
+            corrupted: false,
+            truncated: false,
+            held_back: false,
+            copy: false,
+            replay: false,
+            place,
+        };
         if let Some(cut) = stopped {
             tell(Some(cut.number), (None, None));
             tally.effective_once(cut.number, cut.kind);
@@ -236,7 +297,7 @@ impl Network {
             } else {
                 count.cut += 1;
             }
-            return [None, None];
+            return [None, None, None];
         }
         if fate.drop {
             tally.requested(FaultKind::Drop);
@@ -245,18 +306,20 @@ impl Network {
                 tally.effective(FaultKind::Drop);
             }
             tell(None, (None, None));
-            return [None, None];
+            return [None, None, None];
         }
-        if let (Some(bit), Some(bytes)) = (fate.flip, message.body.payload())
-            && !bytes.is_empty()
-        {
-            tally.requested(FaultKind::Corrupt);
-            count.corrupted += 1;
-            let flipped = flip(bytes, bit);
-            // Not every bit of an announcement means something.
-            message.corrupted = kind != MessageKind::Broadcast
-                || wire::decode_announcement(bytes) != wire::decode_announcement(&flipped);
-            *bytes = flipped;
+        let Some(waits) = self.takes(at, &message, tally) else {
+            tell(None, (None, None));
+            return [None, None, None];
+        };
+        let count = &mut self.counts[index(kind)];
+        harm(&mut message, &fate, count, tally);
+        if let Some(astray) = fate.astray.filter(|_| self.parties > 2) {
+            tally.requested(FaultKind::Misdeliver);
+            let others = (0..self.parties).filter(|party| *party != from.index() && *party != to.index());
+            let place = astray % (self.parties as u64 - 2);
+            let other = others.clone().nth(place as usize).and_then(|party| u16::try_from(party).ok());
+            message.to = other.map_or(to, Party);
         }
         if fate.held_back.is_some() {
             tally.requested(FaultKind::Reorder);
@@ -266,11 +329,63 @@ impl Network {
         let copy = fate.copy_latency.map(|latency| {
             tally.requested(FaultKind::Duplicate);
             count.duplicated += 1;
-            (at + latency, Message { copy: true, held_back: false, ..message.clone() })
+            (at + waits + latency, Message { copy: true, held_back: false, ..message.clone() })
         });
-        let arrives = at + fate.latency + fate.held_back.unwrap_or(0);
+        let replay = fate.replay.map(|latency| {
+            tally.requested(FaultKind::Replay);
+            (at + waits + latency, Message { replay: true, held_back: false, ..message.clone() })
+        });
+        let arrives = at + waits + fate.latency + fate.held_back.unwrap_or(0);
         tell(None, (Some(arrives), copy.as_ref().map(|(at, _)| *at)));
-        [Some((arrives, message)), copy]
+        [Some((arrives, message)), copy, replay]
+    }
+
+    /// Numbers a message on its wire, and gives the link as it is now: worse than it should be, in a burst.
+    fn enter(&mut self, at: Time, from: Party, to: Party, tally: &mut Tally) -> (u64, Arc<Link>) {
+        let wire = &mut self.wires[from.index() * self.parties + to.index()];
+        wire.sent += 1;
+        let (place, mut link) = (wire.sent, Arc::clone(&wire.link));
+        for (number, burst) in &self.bursts {
+            if at < nanoseconds(burst.until) && covers(&burst.from, from) && covers(&burst.to, to) {
+                tally.effective_once(*number, FaultKind::Burst);
+                let worse = Arc::make_mut(&mut link);
+                worse.drop = worse.drop.max(burst.drop);
+                worse.corrupt = worse.corrupt.max(burst.corrupt);
+                worse.latency = (worse.latency.0 + burst.delay, worse.latency.1 + burst.delay);
+            }
+        }
+        (place, link)
+    }
+
+    /// Whether the wire has room for the message, and how long it waits for those before it.
+    fn takes(&mut self, at: Time, message: &Message, tally: &mut Tally) -> Option<Time> {
+        /// What goes with every message, in bytes.
+        const HEADER: u64 = 64;
+        let (faults_on, wire) = (self.faults_on, self.wire(message.key.from, message.key.to));
+        let link = &wire.link;
+        if !faults_on || link.bandwidth == 0 && link.queue == 0 {
+            wire.in_flight += 1;
+            return Some(0);
+        }
+        if link.queue > 0 && wire.in_flight >= link.queue {
+            tally.requested(FaultKind::QueueLimit);
+            tally.effective(FaultKind::QueueLimit);
+            self.counts[index(message.body.kind())].dropped += 1;
+            return None;
+        }
+        wire.in_flight += 1;
+        if link.bandwidth == 0 {
+            return Some(0);
+        }
+        tally.requested(FaultKind::Bandwidth);
+        let begins = wire.busy_until.max(at);
+        if begins > at {
+            tally.effective(FaultKind::Bandwidth);
+        }
+        let bytes = u128::from(message.body.bytes() + HEADER);
+        let carries = u64::try_from(bytes * 1_000_000_000 / u128::from(link.bandwidth)).unwrap_or(Time::MAX >> 1);
+        wire.busy_until = begins.saturating_add(carries);
+        Some(wire.busy_until - at)
     }
 
     /// A message comes to its receiver, who is up or not.
@@ -287,6 +402,9 @@ impl Network {
         watch.tell(at, Some(key.to), Some(key.cause), || What::Arrived { message: key, copy, corrupted, taken: is_up });
         record(trace.entry(at, tag::ARRIVE), &message.key, &message.body)
             .u8(u8::from(message.copy) | u8::from(is_up) << 1);
+        let is_first = !message.copy && !message.replay;
+        let wire = self.wire(message.key.from, message.key.to);
+        wire.in_flight = wire.in_flight.saturating_sub(u32::from(is_first));
         let count = &mut self.counts[index(message.body.kind())];
         if !is_up {
             count.unreachable += 1;
@@ -296,6 +414,12 @@ impl Network {
         if message.copy {
             tally.effective(FaultKind::Duplicate);
         }
+        if message.replay {
+            tally.effective(FaultKind::Replay);
+        }
+        if message.to != message.key.to {
+            tally.effective(FaultKind::Misdeliver);
+        }
         let wire = self.wire(message.key.from, message.key.to);
         if message.held_back && wire.delivered > message.place {
             tally.effective(FaultKind::Reorder);
@@ -304,19 +428,30 @@ impl Network {
     }
 
     /// A partition begins.
-    pub(crate) fn part(&mut self, number: u32, kind: FaultKind, partition: &Partition) {
-        let mut groups = vec![None; self.parties];
+    pub(crate) fn part(&mut self, at: Time, number: u32, kind: FaultKind, partition: &Partition) {
+        let mut places = vec![None; self.parties];
         for (index, group) in partition.groups.iter().enumerate() {
-            group.members.iter().for_each(|party| groups[party.index()] = Some(index));
+            let place = |place: usize| if partition.ring { place } else { index };
+            group.members.iter().enumerate().for_each(|(at, party)| places[party.index()] = Some(place(at)));
         }
-        self.cuts.push(Cut {
-            number,
-            kind,
-            groups,
-            one_way: partition.one_way,
-            mode: partition.mode,
-            held: Vec::new(),
-        });
+        let stops = match partition.ring {
+            true => Stops::Ring(places, partition.groups.iter().map(|group| group.members.len()).sum()),
+            false => Stops::Groups(places, partition.one_way),
+        };
+        let flap = partition.flap.map(|every| (at, nanoseconds(every)));
+        self.cuts.push(Cut { number, kind, stops, flap, mode: partition.mode, held: Vec::new() });
+    }
+
+    /// Links are clogged.
+    pub(crate) fn clog(&mut self, number: u32, clog: &Clog) {
+        let stops = Stops::Links(clog.from.clone(), clog.to.clone());
+        let (kind, mode) = (FaultKind::Clog, PartitionMode::Hold);
+        self.cuts.push(Cut { number, kind, stops, flap: None, mode, held: Vec::new() });
+    }
+
+    /// The network is worse, until the burst's end.
+    pub(crate) fn burst(&mut self, number: u32, burst: &Burst) {
+        self.bursts.push((number, burst.clone()));
     }
 
     /// Whether the partition of this number holds.
@@ -329,15 +464,17 @@ impl Network {
         let Some(at) = self.cuts.iter().position(|cut| cut.number == number) else { return Vec::new() };
         let held = self.cuts.remove(at).held;
         let arrival = |message: Message| {
-            let wire = &self.wires[message.key.from.index() * self.parties + message.key.to.index()];
+            let wire = &mut self.wires[message.key.from.index() * self.parties + message.key.to.index()];
+            wire.in_flight += 1;
             (self.fates.of(&message.key, &wire.link).latency, message)
         };
         held.into_iter().map(arrival).collect()
     }
 
     /// From now on nothing is lost, copied, held back or changed.
-    pub(crate) const fn end_faults(&mut self) {
+    pub(crate) fn end_faults(&mut self) {
         self.faults_on = false;
+        self.bursts = Vec::new();
     }
 }
 
@@ -381,4 +518,28 @@ fn flip(bytes: &Bytes, bit: u64) -> Bytes {
     let bit = bit % (flipped.len() as u64 * 8);
     flipped[(bit / 8) as usize] ^= 1 << (bit % 8);
     flipped.into()
+}
+
+/// Flips a bit and cuts the end off, as the fate will have it.
+fn harm(message: &mut Message, fate: &Fate, count: &mut MessageCount, tally: &mut Tally) {
+    let kind = message.body.kind();
+    let Some(bytes) = message.body.payload().filter(|bytes| !bytes.is_empty()) else { return };
+    let before = bytes.clone();
+    if let Some(bit) = fate.flip {
+        tally.requested(FaultKind::Corrupt);
+        count.corrupted += 1;
+        *bytes = flip(bytes, bit);
+    }
+    if let Some(at) = fate.cut {
+        tally.requested(FaultKind::Truncate);
+        count.corrupted += 1;
+        bytes.truncate((at % bytes.len() as u64) as usize);
+    }
+    if *bytes == before {
+        return;
+    }
+    // Not every bit of an announcement means something.
+    message.corrupted =
+        kind != MessageKind::Broadcast || wire::decode_announcement(&before) != wire::decode_announcement(bytes);
+    message.truncated = fate.cut.is_some();
 }

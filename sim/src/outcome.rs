@@ -292,6 +292,8 @@ pub enum MomentKind {
     Left,
     /// A clock goes wrong or right.
     Clock,
+    /// A disk begins to do harm, or ends.
+    Disk,
     /// A hostile peer begins or falls silent.
     Hostile,
     /// The first phase ends: no more faults, no more operations.

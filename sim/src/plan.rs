@@ -1,8 +1,8 @@
 //! What is to happen in a run: operations and faults, drawn from the seed where the scenario leaves them open.
 
 use crate::{
-    engine::{Key, Time, nanoseconds},
-    scenario::{Crash, DiskFate, Fault, Party, Scenario, TimedFault},
+    engine::{Draws, Key, Time, nanoseconds},
+    scenario::{Clog, Crash, DiskFate, Fault, Group, Partition, Party, Scenario, Shape, TimedFault},
 };
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,7 +22,13 @@ impl Plan {
     #[must_use]
     pub fn new(scenario: &Scenario, seed: u64) -> Self {
         let churn = churn(scenario, &Key::of_seed(seed).fork("churn"));
-        let mut faults: Vec<_> = scenario.faults.iter().cloned().chain(churn).collect();
+        let swizzled = swizzled(scenario, &Key::of_seed(seed).fork("swizzles"));
+        let mut faults: Vec<_> = scenario.faults.iter().cloned().chain(churn).chain(swizzled).collect();
+        for (number, timed) in (0..).zip(&mut faults) {
+            if let Fault::Partition(partition) = &mut timed.fault {
+                shape(partition, scenario.parties(), &mut Key::of_seed(seed).fork("shapes").at(number, 0));
+            }
+        }
         // As a scenario file with all of them would have them, so that the explicit form of a run has the same numbers.
         faults.sort_by_key(|fault| (fault.at, fault.fault.order()));
         Self { faults: (0_u32..).zip(faults).collect(), without: BTreeSet::new() }
@@ -34,6 +40,47 @@ impl Plan {
         self.without.extend(operations);
         self
     }
+}
+
+/// Draws the groups of a partition that has a shape only.
+fn shape(partition: &mut Partition, count: usize, draws: &mut Draws) {
+    let Some(shape) = partition.shape.take() else { return };
+    let mut parties: Vec<Party> = (0..u16::try_from(count).unwrap_or(u16::MAX)).map(Party).collect();
+    for place in (1..count).rev() {
+        parties.swap(place, draws.below(place as u64 + 1) as usize);
+    }
+    let first = match shape {
+        Shape::Random => draws.between(1, count as u64 - 1) as usize,
+        Shape::Majority => draws.between(1, (count as u64 - 1) / 2).max(1) as usize,
+        Shape::Bridge => count / 2,
+        Shape::Ring => count,
+    };
+    let group = |name: &str, members: &[Party]| Group { name: String::from(name), members: members.to_vec() };
+    partition.ring = shape == Shape::Ring;
+    partition.groups = match shape {
+        Shape::Random => vec![group("one", &parties[..first]), group("other", &parties[first..])],
+        Shape::Majority => vec![group("majority", &parties[first..]), group("minority", &parties[..first])],
+        Shape::Bridge => vec![group("left", &parties[..first]), group("right", &parties[first + 1..])],
+        Shape::Ring => vec![group("ring", &parties)],
+    };
+}
+
+/// Each party is clogged with a probability of one half, from somewhere in the first half of the window to somewhere in the second.
+fn swizzled(scenario: &Scenario, key: &Key) -> Vec<TimedFault> {
+    let mut clogs = Vec::new();
+    for (number, (from, until)) in (0..).zip(&scenario.swizzles) {
+        let (from, until) = (nanoseconds(*from), nanoseconds(*until));
+        let half = from + (until - from) / 2;
+        for party in (0..u16::try_from(scenario.parties()).unwrap_or(u16::MAX)).map(Party) {
+            let mut draws = key.at(number, party.0.into());
+            if draws.chance(0.5) {
+                let at = Duration::from_nanos(draws.between(from, half));
+                let until = Duration::from_nanos(draws.between(half + 1, until.max(half + 1)));
+                clogs.push(TimedFault { at, fault: Fault::Clog(Clog { from: vec![party], to: Vec::new(), until }) });
+            }
+        }
+    }
+    clogs
 }
 
 /// One crash in each interval of the first phase. Who joins later or is crashed or gone at that time by the scenario's
@@ -70,7 +117,9 @@ fn is_free(scenario: &Scenario, index: usize, from: Time, until: Time) -> bool {
                 Fault::Crash(crash) if crash.replica.index() == index => {
                     at > until || at + nanoseconds(crash.down) < from
                 }
-                Fault::Leave { replica } if replica.index() == index => at > until,
+                Fault::Leave(leave) if leave.replica.index() == index => {
+                    at > until || leave.returns.is_some_and(|returns| nanoseconds(returns) < from)
+                }
                 _ => true,
             }
         })

@@ -11,7 +11,7 @@ use crate::{
     engine::{Cause, Draws, Key, Time},
     network::Body,
     outcome::Progress,
-    scenario::{DiskFate, Party},
+    scenario::{DiskFate, FaultKind, Harm, Party},
     workload::Action,
 };
 use anabranch_core::Bytes;
@@ -85,6 +85,20 @@ pub trait Process {
     /// It dies, and loses all that is volatile, and of what is on its disk what `fate` says. Of the [`unsynced`](Self::unsynced)
     /// commits `kept` survive, the first ones, where the disk keeps their order; `draws` decides what else is open.
     fn crash(&mut self, fate: DiskFate, kept: u64, draws: &mut Draws) -> Loss;
+
+    /// A backup of its disk is taken, under this name: what was synced, as a crash now would leave it.
+    fn backup(&mut self, _at: Duration) {}
+
+    /// Its disk begins to do harm, or ends; until it ends, and for what it has done before, errors are the disk's.
+    fn harm(&mut self, _harm: Harm, _is_on: bool) {}
+
+    /// The power of its disk goes before this write, counted from now.
+    fn cut_power(&mut self, _write: u64) {}
+
+    /// What its disk has done since this was last asked, and whether it made a difference.
+    fn take_harmed(&mut self) -> Vec<(FaultKind, bool)> {
+        Vec::new()
+    }
 
     /// How far it is, for pictures and reports.
     fn progress(&self) -> Progress;

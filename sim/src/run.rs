@@ -14,14 +14,16 @@ use std::{collections::BTreeSet, time::Instant};
 /// Runs a scenario with a seed, to its end. The same scenario and seed give the same report, but for its wall time.
 #[must_use]
 pub fn run(scenario: &Scenario, seed: u64) -> RunReport {
-    run_plan(scenario, seed, Plan::new(scenario, seed), &mut Nobody)
+    let drawn = scenario.drawn(seed);
+    run_plan(&drawn, seed, Plan::new(&drawn, seed), &mut Nobody)
 }
 
 /// Runs a scenario without some of its operations. All others are what they were, and so are the fates of
 /// the messages that they cause.
 #[must_use]
 pub fn run_without(scenario: &Scenario, seed: u64, operations: &BTreeSet<u64>) -> RunReport {
-    run_plan(scenario, seed, Plan::new(scenario, seed).without_operations(operations), &mut Nobody)
+    let drawn = scenario.drawn(seed);
+    run_plan(&drawn, seed, Plan::new(&drawn, seed).without_operations(operations), &mut Nobody)
 }
 
 /// Runs a plan, watched.

@@ -3,7 +3,7 @@
 use crate::{
     outcome::FaultCount,
     plan::Plan,
-    scenario::{FaultKind, Link, Scenario},
+    scenario::{Engine, FaultKind, Link, Scenario},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -20,18 +20,26 @@ impl Tally {
     pub fn new(scenario: &Scenario, plan: &Plan) -> Self {
         let mut kinds = BTreeSet::new();
         for link in std::iter::once(&scenario.network).chain(scenario.links.iter().map(|special| &special.link)) {
-            let Link { drop, duplicate, reorder, corrupt, .. } = *link;
+            let Link { drop, duplicate, reorder, corrupt, truncate, misdeliver, replay, bandwidth, queue, .. } = *link;
             let by_chance = [
-                (drop, FaultKind::Drop),
-                (duplicate, FaultKind::Duplicate),
-                (reorder, FaultKind::Reorder),
-                (corrupt, FaultKind::Corrupt),
+                (drop > 0.0, FaultKind::Drop),
+                (duplicate > 0.0, FaultKind::Duplicate),
+                (reorder > 0.0, FaultKind::Reorder),
+                (corrupt > 0.0, FaultKind::Corrupt),
+                (truncate > 0.0, FaultKind::Truncate),
+                (misdeliver > 0.0, FaultKind::Misdeliver),
+                (replay > 0.0, FaultKind::Replay),
+                (bandwidth > 0, FaultKind::Bandwidth),
+                (queue > 0, FaultKind::QueueLimit),
             ];
-            kinds.extend(by_chance.into_iter().filter(|(probability, _)| *probability > 0.0).map(|(_, kind)| kind));
+            kinds.extend(by_chance.into_iter().filter(|(is_asked_for, _)| *is_asked_for).map(|(_, kind)| kind));
         }
         kinds.extend(plan.faults.iter().map(|(_, timed)| timed.fault.kind()));
         if scenario.churn.is_some() {
             kinds.insert(FaultKind::Crash);
+        }
+        if scenario.disk.engine == Engine::Redb && kinds.contains(&FaultKind::Crash) {
+            kinds.insert(FaultKind::TornWrites);
         }
         kinds.extend(scenario.hostile.iter().flat_map(|peer| &peer.acts).map(|act| act.kind()));
         Self {

@@ -61,7 +61,7 @@ fn every_default_is_the_default() {
     let expected = Scenario::parse(minimal, "x.toml").unwrap();
     let found: usize = sections.values().map(Vec::len).sum();
     assert!(found >= 24, "only {found} defaults were found");
-    for (section, defaults) in sections.iter().filter(|(section, _)| **section != "churn") {
+    for (section, defaults) in sections.iter().filter(|(section, _)| !["churn", "swarm"].contains(section)) {
         for (field, default) in defaults {
             let text = format!("{minimal}[{section}]\n{field} = {default}\n");
             let scenario = Scenario::parse(&text, "x.toml").unwrap_or_else(|error| panic!("{error}\n{text}"));

@@ -2,7 +2,7 @@
 
 use super::{HostilePeer, Notice, Peer, ReplicaProcess, watched};
 use crate::{
-    engine::hex,
+    engine::{Key, hex},
     fold::Folded,
     ledger::Ledger,
     network::tag,
@@ -75,7 +75,12 @@ impl<'a> Anabranch<'a> {
     ) -> Result<(), Stop> {
         scene.trace.entry(scene.now, tag::MERGE).u16(replica.0).bytes(cid.digest());
         let Some(core) = process.core() else { return Ok(()) };
-        let bytes = core.block(cid).map_err(failed(replica))?;
+        let bytes = match core.block(cid) {
+            Ok(bytes) => bytes,
+            // Its next own read will show it.
+            Err(_) if process.is_tainted() => None,
+            Err(error) => return Err(failed(replica)(error)),
+        };
         let (now, ledger, who) = (scene.now, &self.ledger, Some(replica));
         scene.panel.ask(Oracle::NoCorruptBlock, who, now, || corrupt::check(ledger, cid, bytes.as_ref()))?;
         if let Some(block) = self.ledger.block(cid) {
@@ -124,7 +129,7 @@ impl<'a> Anabranch<'a> {
 
     /// What can be said of a replica without a fold. `None` when it is not up.
     fn judge_alone(&self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<Option<Observed>, Stop> {
-        let Some(core) = process.core() else { return Ok(None) };
+        let Some(core) = process.core().filter(|_| !process.is_tainted()) else { return Ok(None) };
         let failed = failed(replica);
         let merged = oracles::merged(core).map_err(&failed)?;
         let observed = Observed::of(core).map_err(&failed)?;
@@ -155,7 +160,11 @@ impl System for Anabranch<'_> {
     fn process(&mut self, party: Party) -> Peer {
         match self.scenario.hostile.get(party.index().wrapping_sub(self.scenario.replicas.len())) {
             Some(hostile) => Peer::Hostile(Box::new(HostilePeer::new(hostile, &self.scenario.workload.key_prefix))),
-            None => Peer::Replica(Box::new(ReplicaProcess::new(self.scenario.core.clone()))),
+            None => {
+                // What a disk does is a function of the scenario and of who it belongs to; what a crash leaves is chosen by the world.
+                let key = Key::of_seed(u64::from(party.0)).fork("disks");
+                Peer::Replica(Box::new(ReplicaProcess::new(self.scenario.core.clone(), self.scenario.disk.engine, key)))
+            }
         }
     }
 
@@ -196,15 +205,23 @@ impl System for Anabranch<'_> {
     fn started(&mut self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
         let Some(core) = process.core() else { return Ok(()) };
         let was_wiped = std::mem::take(&mut self.wiped[replica.index()]);
-        let merged = oracles::merged(core).map_err(failed(replica))?;
+        let merged = match oracles::merged(core) {
+            Ok(merged) => merged,
+            Err(_) if process.is_tainted() => return Ok(()),
+            Err(error) => return Err(failed(replica)(error)),
+        };
+        if was_wiped {
+            // What it had is gone by the fault's nature: it begins anew with what is there.
+            self.ledger.wiped(replica);
+            self.ledger.reopened(replica, &merged);
+            watched::started(replica, process, scene);
+            return Ok(());
+        }
         let (now, ledger, who) = (scene.now, &self.ledger, Some(replica));
         scene.panel.ask(Oracle::KnownBlocks, who, now, || known::check(ledger, replica, &merged))?;
         scene.panel.ask(Oracle::AcknowledgedWrites, who, now, || {
             acknowledged::check(ledger, replica, |cid| merged.binary_search(cid).is_ok())
         })?;
-        if was_wiped {
-            self.ledger.wiped(replica);
-        }
         self.ledger.reopened(replica, &merged);
         watched::started(replica, process, scene);
         Ok(())

@@ -10,13 +10,15 @@ pub use judge::Anabranch;
 pub use replica::{Notice, ReplicaProcess};
 
 use crate::{
+    disk::Disk,
     engine::Draws,
     network::Body,
     outcome::Progress,
     process::{Failed, Io, Loss, Process, Sync},
-    scenario::{DiskFate, Party},
+    scenario::{DiskFate, FaultKind, Harm, Party},
     workload::Action,
 };
+use std::time::Duration;
 
 /// A process of a run of Anabranch.
 #[derive(Debug)]
@@ -30,10 +32,21 @@ pub enum Peer {
 impl Peer {
     /// The core, where there is one and it runs.
     #[must_use]
-    pub fn core(&self) -> Option<&anabranch_core::Replica<crate::disk::SimDisk>> {
+    pub const fn core(&self) -> Option<&anabranch_core::Replica<Disk>> {
         match self {
             Self::Replica(replica) => replica.core(),
             Self::Hostile(_) => None,
+        }
+    }
+}
+
+impl Peer {
+    /// Whether its disk cannot be trusted: then nothing is promised of it.
+    #[must_use]
+    pub fn is_tainted(&self) -> bool {
+        match self {
+            Self::Replica(replica) => replica.is_tainted(),
+            Self::Hostile(_) => false,
         }
     }
 }
@@ -48,35 +61,50 @@ macro_rules! each {
     };
 }
 
+/// Calls the process that it is; its disk may do harm meanwhile, and only then.
+macro_rules! works {
+    ($self:ident, $process:ident => $call:expr) => {
+        match $self {
+            Peer::Replica($process) => {
+                $process.at_work(true);
+                let done = $call;
+                $process.at_work(false);
+                done
+            }
+            Peer::Hostile($process) => $call,
+        }
+    };
+}
+
 impl Process for Peer {
     type Notice = Notice;
 
     fn start(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
-        each!(self, process => process.start(io))
+        works!(self, process => process.start(io))
     }
 
     fn receive(&mut self, from: Party, body: Body, io: &mut Io<Notice>) -> Result<(), Failed> {
-        each!(self, process => process.receive(from, body, io))
+        works!(self, process => process.receive(from, body, io))
     }
 
     fn timer(&mut self, timer: u8, io: &mut Io<Notice>) -> Result<(), Failed> {
-        each!(self, process => process.timer(timer, io))
+        works!(self, process => process.timer(timer, io))
     }
 
     fn operate(&mut self, operation: u64, action: Action, io: &mut Io<Notice>) -> Result<(), Failed> {
-        each!(self, process => process.operate(operation, action, io))
+        works!(self, process => process.operate(operation, action, io))
     }
 
     fn go_on(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
-        each!(self, process => process.go_on(io))
+        works!(self, process => process.go_on(io))
     }
 
     fn nobody(&mut self, body: Body, io: &mut Io<Notice>) -> Result<(), Failed> {
-        each!(self, process => process.nobody(body, io))
+        works!(self, process => process.nobody(body, io))
     }
 
     fn sync(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
-        each!(self, process => process.sync(io))
+        works!(self, process => process.sync(io))
     }
 
     fn wants_sync(&self) -> Sync {
@@ -89,6 +117,22 @@ impl Process for Peer {
 
     fn crash(&mut self, fate: DiskFate, kept: u64, draws: &mut Draws) -> Loss {
         each!(self, process => process.crash(fate, kept, draws))
+    }
+
+    fn backup(&mut self, at: Duration) {
+        each!(self, process => process.backup(at));
+    }
+
+    fn harm(&mut self, harm: Harm, is_on: bool) {
+        each!(self, process => process.harm(harm, is_on));
+    }
+
+    fn cut_power(&mut self, write: u64) {
+        each!(self, process => process.cut_power(write));
+    }
+
+    fn take_harmed(&mut self) -> Vec<(FaultKind, bool)> {
+        each!(self, process => process.take_harmed())
     }
 
     fn progress(&self) -> Progress {

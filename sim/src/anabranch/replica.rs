@@ -1,17 +1,19 @@
 //! A replica as a process: the core over a simulated disk, driven as a driver should.
 
 use crate::{
-    disk::SimDisk,
-    engine::{Cause, Draws},
+    disk::{Device, Disk, Medium},
+    engine::{Cause, Draws, Key as Source},
     network::Body,
     outcome::Progress,
     process::{Answer, Failed, Io, Loss, Process, Sync},
-    scenario::{DiskFate, Party},
+    scenario::{DiskFate, Engine, FaultKind, Harm, Party},
     workload::Action,
 };
 use anabranch_core::{
     Bytes, Cid, Config, Effect, Error, Event, Input, Key, Peer, Progress as Work, Replica, Timer, Token,
+    store::StoreError,
 };
+use std::{collections::BTreeMap, time::Duration};
 
 /// What a process tells the judges.
 #[derive(Clone, Debug)]
@@ -48,9 +50,18 @@ enum Held {
 #[derive(Debug)]
 pub struct ReplicaProcess {
     config: Config,
-    core: Option<Replica<SimDisk>>,
+    core: Option<Replica<Disk>>,
     /// The disk while the core does not run.
-    disk: SimDisk,
+    disk: Option<Medium>,
+    engine: Engine,
+    key: Source,
+    /// How many disks it has had.
+    disks: u64,
+    /// Its disk cannot be trusted.
+    is_tainted: bool,
+    /// Harm that its disks did.
+    harmed: Vec<(FaultKind, bool)>,
+    backups: BTreeMap<Duration, Medium>,
     held: Vec<(Cause, Held)>,
     goes_on: bool,
     /// Kept to spare allocations.
@@ -69,15 +80,52 @@ const fn number_of(timer: Timer) -> u8 {
 }
 
 impl ReplicaProcess {
-    /// A replica with these settings and an empty disk.
+    /// A replica with these settings and an empty disk; `key` is what its disk draws from.
     #[must_use]
-    pub fn new(config: Config) -> Self {
-        Self { config, core: None, disk: SimDisk::new(), held: Vec::new(), goes_on: false, effects: Vec::new() }
+    pub fn new(config: Config, engine: Engine, key: Source) -> Self {
+        Self {
+            config,
+            core: None,
+            disk: Some(Medium::new(engine, key.fork("0"))),
+            engine,
+            key,
+            disks: 0,
+            is_tainted: false,
+            harmed: Vec::new(),
+            backups: BTreeMap::new(),
+            held: Vec::new(),
+            goes_on: false,
+            effects: Vec::new(),
+        }
+    }
+
+    /// Whether its disk cannot be trusted.
+    #[must_use]
+    pub const fn is_tainted(&self) -> bool {
+        self.is_tainted
+    }
+
+    fn device(&self) -> Option<&Device> {
+        let running = self.core.as_ref().map(|core| core.store().device());
+        running.unwrap_or_else(|| self.disk.as_ref().and_then(Medium::device))
+    }
+
+    /// Whether it is at work: only then does its disk do harm.
+    pub(super) fn at_work(&self, is_at_work: bool) {
+        if let Some(device) = self.device() {
+            device.at_work(is_at_work);
+        }
+    }
+
+    fn new_disk(&mut self) -> Medium {
+        self.disks += 1;
+        self.is_tainted = false;
+        Medium::new(self.engine, self.key.fork(self.disks.to_string()))
     }
 
     /// The core, while it runs.
     #[must_use]
-    pub const fn core(&self) -> Option<&Replica<SimDisk>> {
+    pub const fn core(&self) -> Option<&Replica<Disk>> {
         self.core.as_ref()
     }
 
@@ -86,7 +134,15 @@ impl ReplicaProcess {
     }
 
     fn failed(&self, error: &Error) -> Failed {
-        Failed { why: error.to_string(), by_fault: false, is_damaged: matches!(error, Error::Corrupt(_)) }
+        self.failed_by(&error.to_string(), matches!(error, Error::Corrupt(_)))
+    }
+
+    /// Damage is a fault's doing only where the disk cannot be trusted; that a disk refuses, wherever it was told to.
+    fn failed_by(&self, why: &str, is_damaged: bool) -> Failed {
+        let refuses = self.device().is_some_and(|device| {
+            device.is_dark() || [Harm::IoError, Harm::Full].iter().any(|harm| device.harms().contains(harm))
+        });
+        Failed { why: String::from(why), by_fault: self.is_tainted || refuses && !is_damaged, is_damaged }
     }
 
     /// Steps the core, and does what it asks for.
@@ -185,13 +241,28 @@ impl Process for ReplicaProcess {
     type Notice = Notice;
 
     fn start(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
-        let disk = std::mem::take(&mut self.disk);
-        let mut effects = Vec::new();
-        let core = Replica::open(disk, self.config.clone(), &mut effects).map_err(|error| self.failed(&error))?;
-        let work = core.progress();
-        self.core = Some(core);
-        self.goes_on(work, io);
-        self.carry_out(&mut effects, io)
+        let Some(medium) = self.disk.take() else { return Ok(()) };
+        let disk = match medium.open() {
+            Ok(disk) => disk,
+            Err((medium, error)) => {
+                self.disk = Some(medium);
+                return Err(self.failed_by(&error.to_string(), matches!(error, StoreError::Corrupt(_))));
+            }
+        };
+        let (device, mut effects) = (disk.device().cloned(), Vec::new());
+        match Replica::open(disk, self.config.clone(), &mut effects) {
+            Ok(core) => {
+                let work = core.progress();
+                self.core = Some(core);
+                self.goes_on(work, io);
+                self.carry_out(&mut effects, io)
+            }
+            Err(error) => {
+                let failed = self.failed(&error);
+                self.disk = device.map(|device| Medium::after_failure(&device));
+                Err(Failed { by_fault: failed.by_fault || self.failed(&error).by_fault, ..failed })
+            }
+        }
     }
 
     fn receive(&mut self, from: Party, body: Body, io: &mut Io<Notice>) -> Result<(), Failed> {
@@ -262,29 +333,70 @@ impl Process for ReplicaProcess {
     }
 
     fn unsynced(&self) -> u64 {
-        self.core.as_ref().map_or(0, |core| core.store().unsynced() as u64)
+        self.core.as_ref().map_or(0, |core| core.store().unsynced())
     }
 
-    fn crash(&mut self, fate: DiskFate, kept: u64, _draws: &mut Draws) -> Loss {
+    fn crash(&mut self, fate: DiskFate, kept: u64, draws: &mut Draws) -> Loss {
         let stats = self.core.as_ref().map(Replica::stats).unwrap_or_default();
         let in_flight = (self.held.len() + stats.fetches + stats.rumours) as u64;
         self.held.clear();
         self.goes_on = false;
+        let unsynced = self.unsynced();
+        let mut lost = 0;
         if let Some(core) = self.core.take() {
-            self.disk = core.into_store();
+            let (medium, gone, harmed) = core.into_store().crash(kept, draws);
+            lost = gone;
+            if let Some(device) = medium.device() {
+                self.harmed.append(&mut device.take_done());
+                self.harmed.push((FaultKind::TornWrites, harmed > 0));
+            }
+            self.disk = Some(medium);
         }
-        let unsynced = self.disk.unsynced() as u64;
+        let kept = unsynced - lost.min(unsynced);
         match fate {
-            DiskFate::Stays => {
-                self.disk.crash(usize::try_from(kept).unwrap_or(usize::MAX));
-                Loss { unsynced, kept, other: in_flight, is_disk: false }
+            DiskFate::Stays => Loss { unsynced, kept, other: in_flight, is_disk: false },
+            DiskFate::RolledBack(at) => {
+                let old = self.backups.get(&at).map(Medium::copy);
+                let is_other = u64::from(old.is_some() || self.disk.as_ref().is_some_and(|disk| !disk.is_empty()));
+                let old = old.unwrap_or_else(|| self.new_disk());
+                self.disk = Some(old);
+                Loss { unsynced, kept: 0, other: is_other, is_disk: true }
             }
             DiskFate::Wiped => {
-                let rows = self.disk.rows() as u64;
-                self.disk = SimDisk::new();
-                Loss { unsynced, kept: 0, other: rows, is_disk: true }
+                let was_used = u64::from(self.disk.as_ref().is_none_or(|disk| !disk.is_empty()));
+                self.disk = Some(self.new_disk());
+                Loss { unsynced, kept: 0, other: was_used, is_disk: true }
             }
         }
+    }
+
+    fn harm(&mut self, harm: Harm, is_on: bool) {
+        self.is_tainted |= is_on && harm.breaks().is_some() && self.device().is_some();
+        if let Some(device) = self.device() {
+            device.harm(harm, is_on);
+        }
+    }
+
+    fn cut_power(&mut self, write: u64) {
+        if let Some(device) = self.device() {
+            device.cut_power(Some(write));
+        }
+    }
+
+    fn take_harmed(&mut self) -> Vec<(FaultKind, bool)> {
+        let mut harmed = std::mem::take(&mut self.harmed);
+        if let Some(device) = self.device() {
+            harmed.append(&mut device.take_done());
+        }
+        harmed
+    }
+
+    fn backup(&mut self, at: Duration) {
+        let backup = match &self.core {
+            Some(core) => Some(core.store().backup()),
+            None => self.disk.as_ref().map(Medium::copy),
+        };
+        self.backups.extend(backup.map(|backup| (at, backup)));
     }
 
     fn progress(&self) -> Progress {

@@ -86,13 +86,31 @@ pub struct Fate {
     pub held_back: Option<Time>,
     /// Which bit is flipped, modulo the message's length in bits.
     pub flip: Option<u64>,
+    /// At how many bytes it is cut off, modulo its length.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<u64>,
+    /// To which other party it goes, modulo their number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub astray: Option<u64>,
+    /// How long it takes when it comes once more, much later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replay: Option<Time>,
 }
 
 impl Fate {
     /// The fate of a message that nothing happens to.
     #[must_use]
     pub fn quiet(link: &Link) -> Self {
-        Self { latency: nanoseconds(link.latency.0), drop: false, copy_latency: None, held_back: None, flip: None }
+        Self {
+            latency: nanoseconds(link.latency.0),
+            drop: false,
+            copy_latency: None,
+            held_back: None,
+            flip: None,
+            cut: None,
+            astray: None,
+            replay: None,
+        }
     }
 
     /// Draws a fate. The draws are the same in number and order whatever the link's settings are, so
@@ -110,12 +128,45 @@ impl Fate {
         let held_back = between(draws.bits(), link.reorder_delay);
         let corrupt = draws.chance(link.corrupt);
         let bit = draws.bits();
+        // Most links have none of the rest: six draws less for each of their messages.
+        if link.truncate == 0.0 && link.misdeliver == 0.0 && link.replay == 0.0 {
+            let fate = Self::quiet(link);
+            return Self {
+                latency,
+                drop,
+                copy_latency: copy.then_some(copy_latency),
+                held_back: overtaken.then_some(held_back),
+                flip: corrupt.then_some(bit),
+                ..fate
+            };
+        }
+        let (truncate, cut) = (draws.chance(link.truncate), draws.bits());
+        let (misdeliver, astray) = (draws.chance(link.misdeliver), draws.bits());
+        let (replay, later) = (draws.chance(link.replay), between(draws.bits(), link.replay_delay));
         Self {
             latency,
             drop,
             copy_latency: copy.then_some(copy_latency),
             held_back: overtaken.then_some(held_back),
             flip: corrupt.then_some(bit),
+            cut: truncate.then_some(cut),
+            astray: misdeliver.then_some(astray),
+            replay: replay.then_some(latency + later),
+        }
+    }
+
+    /// The same without harm: what becomes of a message when no faults are left.
+    #[must_use]
+    pub const fn unharmed(self) -> Self {
+        Self {
+            latency: self.latency,
+            drop: false,
+            copy_latency: None,
+            held_back: None,
+            flip: None,
+            cut: None,
+            astray: None,
+            replay: None,
         }
     }
 }
@@ -185,12 +236,15 @@ mod tests {
     use std::time::Duration;
 
     const LINK: Link = Link {
-        latency: (Duration::from_millis(1), Duration::from_millis(50)),
         drop: 0.2,
         duplicate: 0.2,
         reorder: 0.2,
         reorder_delay: (Duration::from_millis(10), Duration::from_millis(20)),
         corrupt: 0.2,
+        truncate: 0.2,
+        misdeliver: 0.2,
+        replay: 0.2,
+        ..Link::DEFAULT
     };
 
     #[test]

@@ -57,6 +57,18 @@ impl Oracle {
     ];
 }
 
+impl Oracle {
+    /// Those that judge one replica by what is on its disk.
+    pub const OF_ONE: [Self; 6] = [
+        Self::StateIsFold,
+        Self::HeadsAreTips,
+        Self::AncestorsMerged,
+        Self::AcknowledgedWrites,
+        Self::NoCorruptBlock,
+        Self::KnownBlocks,
+    ];
+}
+
 impl fmt::Display for Oracle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {

@@ -1,8 +1,8 @@
 //! From a file to a scenario: names resolved, values checked against each other.
 
 use super::{
-    Disk, Expectation, Link, LinkOverride, Mix, Party, Replica, Scenario, ScenarioError, Workload,
-    check_faults::{churn, faults, hostile},
+    Disk, Expectation, Family, Link, LinkOverride, Mix, Party, Replica, Scenario, ScenarioError, Swarm, Workload,
+    check_faults::{churn, faults, hostile, swizzles},
     error::nearest,
     faults::Suspension,
     raw,
@@ -26,7 +26,7 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
     let (duration, operations, rate) = length(&at, &raw)?;
     let end = End { at: &at, duration };
     let core = core(&at, &raw.core)?;
-    let network = link(&raw.network, &DEFAULT_LINK);
+    let network = link(&raw.network, &Link::DEFAULT);
     let stem = std::path::Path::new(file)
         .file_stem()
         .map_or_else(|| file.to_owned(), |stem| stem.to_string_lossy().into_owned());
@@ -37,28 +37,23 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
         workload: workload(&at, &raw.workload, &names, operations, rate)?,
         links: links(&at, &raw.link, &names, &network)?,
         network,
-        disk: Disk { sync_delay: times(raw.disk.sync_delay, DEFAULT_SYNC_DELAY) },
+        disk: Disk { sync_delay: times(raw.disk.sync_delay, DEFAULT_SYNC_DELAY), engine: raw.disk.engine },
         faults: faults(&end, &raw, &names)?,
         churn: churn(&end, raw.churn.as_ref())?,
+        swizzles: swizzles(&end, &raw.swizzle)?,
+        swarm: raw.swarm.as_ref().map(swarm),
         hostile: hostile(&end, &raw.hostile)?,
         convergence_budget: budget(&at, raw.convergence_budget.as_ref(), &core)?,
         core,
         suspended: raw.suspend.iter().map(|suspend| suspension(&names, suspend)).collect::<Result<_, _>>()?,
         expect: expectation(&at, raw.expect)?,
+        may_be_inert: false,
         explicit: None,
         replicas,
     };
     Ok(scenario)
 }
 
-const DEFAULT_LINK: Link = Link {
-    latency: (Duration::from_millis(1), Duration::from_millis(50)),
-    drop: 0.0,
-    duplicate: 0.0,
-    reorder: 0.0,
-    reorder_delay: (Duration::from_millis(50), Duration::from_millis(500)),
-    corrupt: 0.0,
-};
 const DEFAULT_SYNC_DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
 /// Where errors are.
@@ -142,6 +137,10 @@ impl<'a> Names<'a> {
 
     pub(super) fn parties(&self, names: &[raw::Name]) -> Result<Vec<Party>, ScenarioError> {
         names.iter().map(|name| self.party(name)).collect()
+    }
+
+    pub(super) fn count(&self) -> usize {
+        self.numbers.len()
     }
 
     fn list(&self) -> String {
@@ -353,7 +352,18 @@ fn link(raw: &raw::Network, base: &Link) -> Link {
         reorder: probability(raw.reorder, base.reorder),
         reorder_delay: times(raw.reorder_delay, base.reorder_delay),
         corrupt: probability(raw.corrupt, base.corrupt),
+        truncate: probability(raw.truncate, base.truncate),
+        misdeliver: probability(raw.misdeliver, base.misdeliver),
+        replay: probability(raw.replay, base.replay),
+        replay_delay: times(raw.replay_delay, base.replay_delay),
+        bandwidth: raw.bandwidth.unwrap_or(base.bandwidth),
+        queue: raw.queue.unwrap_or(base.queue),
     }
+}
+
+fn swarm(raw: &raw::Swarm) -> Swarm {
+    let off = raw.off.map_or(0.5, |probability| probability.0);
+    Swarm { off, families: raw.families.clone().unwrap_or_else(|| Family::ALL.to_vec()) }
 }
 
 fn links(
@@ -363,8 +373,22 @@ fn links(
     network: &Link,
 ) -> Result<Vec<LinkOverride>, ScenarioError> {
     let one = |raw: &raw::Link| {
-        let raw::Link { latency, drop, duplicate, reorder, reorder_delay, corrupt, .. } = *raw;
-        let own = raw::Network { latency, drop, duplicate, reorder, reorder_delay, corrupt };
+        let raw::Link { latency, drop, duplicate, reorder, reorder_delay, corrupt, truncate, .. } = *raw;
+        let raw::Link { misdeliver, replay, replay_delay, bandwidth, queue, .. } = *raw;
+        let own = raw::Network {
+            latency,
+            drop,
+            duplicate,
+            reorder,
+            reorder_delay,
+            corrupt,
+            truncate,
+            misdeliver,
+            replay,
+            replay_delay,
+            bandwidth,
+            queue,
+        };
         Ok(LinkOverride { from: names.parties(&raw.from)?, to: names.parties(&raw.to)?, link: link(&own, network) })
     };
     raw.iter().map(one).collect()

@@ -1,9 +1,12 @@
 //! Faults out of a scenario file: when they begin and end, and whom they strike.
 
 use super::{
-    Party, ScenarioError,
+    Engine, Party, ScenarioError,
     check::{At, End, Names},
-    faults::{Churn, Crash, DiskFate, Fault, Group, Hostile, Partition, Skew, TimedFault},
+    faults::{
+        Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Harm, Hostile, Jump, Leave, Partition, Pause,
+        PowerCut, Shape, Skew, TimedFault,
+    },
     raw,
     values::TIME_MAX,
 };
@@ -14,16 +17,33 @@ pub(super) fn faults(end: &End<'_>, raw: &raw::Scenario, names: &Names<'_>) -> R
     for partition in &raw.partition {
         faults.push(self::partition(end, partition, names)?);
     }
-    for raw::Crash { at, replica, down, wipe_disk } in &raw.crash {
-        let disk = if *wipe_disk { DiskFate::Wiped } else { DiskFate::Stays };
+    for raw::Crash { at, replica, down, wipe_disk, restore } in &raw.crash {
+        let disk = match restore {
+            Some(backup) if *wipe_disk => {
+                let what =
+                    "`restore` beside `wipe_disk`, expected one of them: the disk is empty, or as it was at a time";
+                return Err(end.at.error(backup.span(), what));
+            }
+            Some(backup) if backup.get_ref().0 >= at.get_ref().0 => {
+                let what =
+                    "a backup from after the crash, expected a time before it; times count from the start of the run";
+                return Err(end.at.error(backup.span(), what));
+            }
+            Some(backup) => DiskFate::RolledBack(backup.get_ref().0),
+            None if *wipe_disk => DiskFate::Wiped,
+            None => DiskFate::Stays,
+        };
         let crash = Crash { replica: names.replica(replica)?, down: end.at.positive("down", down)?, disk };
         faults.push(TimedFault { at: end.begins(at)?, fault: Fault::Crash(crash) });
     }
     for raw::Join { at, replica } in &raw.join {
         faults.push(TimedFault { at: end.begins(at)?, fault: Fault::Join { replica: names.replica(replica)? } });
     }
-    for raw::Leave { at, replica } in &raw.leave {
-        faults.push(TimedFault { at: end.begins(at)?, fault: Fault::Leave { replica: names.replica(replica)? } });
+    for raw::Leave { at, replica, clean, returns } in &raw.leave {
+        let begins = end.begins(at)?;
+        let returns = returns.as_ref().map(|time| end.ends(begins, Some(time))).transpose()?;
+        let leave = Leave { replica: names.replica(replica)?, clean: *clean, returns };
+        faults.push(TimedFault { at: begins, fault: Fault::Leave(leave) });
     }
     for skew in &raw.skew {
         let begins = end.begins(&skew.at)?;
@@ -33,18 +53,139 @@ pub(super) fn faults(end: &End<'_>, raw: &raw::Scenario, names: &Names<'_>) -> R
             Skew { replica: names.replica(&skew.replica)?, speed, late, until: end.ends(begins, skew.until.as_ref())? };
         faults.push(TimedFault { at: begins, fault: Fault::Skew(fault) });
     }
+    others(end, raw, names, &mut faults)?;
     faults.sort_by_key(|fault| fault.at);
     presence(end.at, raw, names, &faults)?;
     Ok(faults)
 }
 
+/// Faults of links, of processes that stand still, of clocks that jump, and of disks.
+fn others(
+    end: &End<'_>,
+    raw: &raw::Scenario,
+    names: &Names<'_>,
+    faults: &mut Vec<TimedFault>,
+) -> Result<(), ScenarioError> {
+    for clog in &raw.clog {
+        let at = end.begins(&clog.at)?;
+        let (from, to) = (names.parties(&clog.from)?, names.parties(&clog.to)?);
+        let until = end.ends(at, clog.until.as_ref())?;
+        faults.push(TimedFault { at, fault: Fault::Clog(Clog { from, to, until }) });
+    }
+    for burst in &raw.burst {
+        let at = end.begins(&burst.at)?;
+        let (from, to) = (names.parties(&burst.from)?, names.parties(&burst.to)?);
+        let until = end.ends(at, burst.until.as_ref())?;
+        let drop = burst.drop.map_or(0.0, |probability| probability.0);
+        let corrupt = burst.corrupt.map_or(0.0, |probability| probability.0);
+        let delay = burst.delay.map_or(Duration::ZERO, |delay| delay.0);
+        if drop == 0.0 && corrupt == 0.0 && delay.is_zero() {
+            let what = "a burst of nothing, expected `drop`, `corrupt` or `delay`, such as drop = 0.8";
+            return Err(end.at.error(burst.at.span(), what));
+        }
+        faults.push(TimedFault { at, fault: Fault::Burst(Burst { from, to, until, drop, corrupt, delay }) });
+    }
+    for pause in &raw.pause {
+        let at = end.begins(&pause.at)?;
+        let pause = Pause { replica: names.replica(&pause.replica)?, until: end.ends(at, pause.until.as_ref())? };
+        faults.push(TimedFault { at, fault: Fault::Pause(pause) });
+    }
+    for jump in &raw.jump {
+        let at = end.begins(&jump.at)?;
+        let by = end.at.positive("by", &jump.by)?;
+        let jump = Jump { replica: names.replica(&jump.replica)?, by, back: jump.back };
+        faults.push(TimedFault { at, fault: Fault::Jump(jump) });
+    }
+    for cut in &raw.power_cut {
+        let at = end.begins(&cut.at)?;
+        if raw.disk.engine == Engine::Memory {
+            let what = "a power cut at a write under the engine in memory, expected `engine = \"redb\"` in [disk]";
+            return Err(end.at.error(cut.write.span(), what));
+        }
+        let cut = PowerCut { replica: names.replica(&cut.replica)?, write: *cut.write.get_ref() };
+        faults.push(TimedFault { at, fault: Fault::PowerCut(cut) });
+    }
+    for fault in &raw.disk_fault {
+        let at = end.begins(&fault.at)?;
+        let harm = *fault.harm.get_ref();
+        if harm != Harm::Slow && raw.disk.engine == Engine::Memory {
+            let what = "a disk that does harm under the engine in memory, expected `engine = \"redb\"` in [disk]";
+            return Err(end.at.error(fault.harm.span(), what));
+        }
+        let until = end.ends(at, fault.until.as_ref())?;
+        let fault = DiskHarm { replica: names.replica(&fault.replica)?, harm, until };
+        faults.push(TimedFault { at, fault: Fault::Disk(fault) });
+    }
+    Ok(())
+}
+
+pub(super) fn swizzles(end: &End<'_>, raw: &[raw::Swizzle]) -> Result<Vec<(Duration, Duration)>, ScenarioError> {
+    let window = |raw: &raw::Swizzle| {
+        let at = end.begins(&raw.at)?;
+        Ok((at, end.ends(at, raw.until.as_ref())?))
+    };
+    raw.iter().map(window).collect()
+}
+
 fn partition(end: &End<'_>, raw: &raw::Partition, names: &Names<'_>) -> Result<TimedFault, ScenarioError> {
-    let begins = end.begins(&raw.at)?;
-    let groups = raw.groups.get_ref();
+    let at = end.begins(&raw.at)?;
+    let until = end.ends(at, raw.until.as_ref())?;
+    let flap = raw.flap.as_ref().map(|time| end.at.positive("flap", time)).transpose()?;
+    let whole = |groups, ring, shape, one_way| {
+        let partition = Partition { groups, ring, shape, flap, one_way, mode: raw.mode, until };
+        Ok(TimedFault { at, fault: Fault::Partition(partition) })
+    };
+    let both_ways = |found: &str| match &raw.one_way {
+        Some(way) => Err(end.at.error(way.from.span(), format!("`one_way` with {found}, expected it with `groups`"))),
+        None => Ok(()),
+    };
+    match (&raw.groups, &raw.ring, &raw.shape) {
+        (Some(given), None, None) => {
+            let (groups, one_way) = groups(end, raw, given, names)?;
+            whole(groups, false, None, one_way)
+        }
+        (None, Some(ring), None) => {
+            both_ways("`ring`")?;
+            let members = names.parties(ring.get_ref())?;
+            if members.len() < 4 {
+                let what = format!("a ring of {}, expected at least four: fewer all reach each other", members.len());
+                return Err(end.at.error(ring.span(), what));
+            }
+            whole(vec![Group { name: String::from("ring"), members }], true, None, None)
+        }
+        (None, None, Some(shape)) => {
+            both_ways("`shape`")?;
+            let least = match shape.get_ref() {
+                Shape::Random | Shape::Majority => 2,
+                Shape::Bridge => 3,
+                Shape::Ring => 4,
+            };
+            if names.count() < least {
+                let what = format!("{} parties, expected at least {least} for this shape", names.count());
+                return Err(end.at.error(shape.span(), what));
+            }
+            whole(Vec::new(), false, Some(*shape.get_ref()), None)
+        }
+        _ => {
+            let what = "expected exactly one of `groups`, `ring` and `shape`, such as shape = \"random\"";
+            Err(end.at.error(raw.at.span(), what))
+        }
+    }
+}
+
+type Groups = (Vec<Group>, Option<(usize, usize)>);
+
+fn groups(
+    end: &End<'_>,
+    raw: &raw::Partition,
+    given: &toml::Spanned<BTreeMap<String, Vec<raw::Name>>>,
+    names: &Names<'_>,
+) -> Result<Groups, ScenarioError> {
+    let groups = given.get_ref();
     if groups.len() < 2 {
         let what =
             format!("{} group, expected at least two: groups = {{ west = [\"r0\"], east = [\"r1\"] }}", groups.len());
-        return Err(end.at.error(raw.groups.span(), what));
+        return Err(end.at.error(given.span(), what));
     }
     let mut seen = BTreeMap::new();
     for (group, members) in groups {
@@ -64,9 +205,7 @@ fn partition(end: &End<'_>, raw: &raw::Partition, names: &Names<'_>) -> Result<T
     let one_way = raw.one_way.as_ref().map(|way| Ok((index(&way.from)?, index(&way.to)?))).transpose()?;
     let groups =
         groups.iter().map(|(name, members)| Ok(Group { name: name.clone(), members: names.parties(members)? }));
-    let groups = groups.collect::<Result<_, ScenarioError>>()?;
-    let until = end.ends(begins, raw.until.as_ref())?;
-    Ok(TimedFault { at: begins, fault: Fault::Partition(Partition { groups, one_way, mode: raw.mode, until }) })
+    Ok((groups.collect::<Result<_, ScenarioError>>()?, one_way))
 }
 
 /// Whoever crashes or leaves must be there.
@@ -75,8 +214,8 @@ fn presence(at: &At<'_>, raw: &raw::Scenario, names: &Names<'_>, faults: &[Timed
     for TimedFault { at: time, fault } in faults {
         let (replica, until, why) = match fault {
             Fault::Crash(Crash { replica, down, .. }) => (*replica, *time + *down, "is still down"),
-            Fault::Leave { replica } => (*replica, TIME_MAX, "has left"),
-            Fault::Partition(_) | Fault::Skew(_) | Fault::Join { .. } => continue,
+            Fault::Leave(Leave { replica, returns, .. }) => (*replica, returns.unwrap_or(TIME_MAX), "has left"),
+            _ => continue,
         };
         let of = |name: &raw::Name| names.party(name).ok() == Some(replica);
         let span = (raw.crash.iter().map(|crash| (&crash.at, &crash.replica)))

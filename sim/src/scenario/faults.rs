@@ -38,13 +38,22 @@ pub enum Fault {
         /// The replica.
         replica: Party,
     },
-    /// A replica goes for good, unannounced, with its disk.
-    Leave {
-        /// The replica.
-        replica: Party,
-    },
+    /// A replica goes, unannounced, with its disk.
+    Leave(Leave),
     /// A replica's clock is wrong.
     Skew(Skew),
+    /// Links take messages and do not carry them.
+    Clog(Clog),
+    /// The network is worse for a while.
+    Burst(Burst),
+    /// A replica stands still, and goes on.
+    Pause(Pause),
+    /// A replica's clock jumps.
+    Jump(Jump),
+    /// A disk does harm.
+    Disk(DiskHarm),
+    /// The power of a disk goes at a given write.
+    PowerCut(PowerCut),
 }
 
 impl Fault {
@@ -55,8 +64,14 @@ impl Fault {
             Self::Partition(_) => 0,
             Self::Crash(_) => 1,
             Self::Join { .. } => 2,
-            Self::Leave { .. } => 3,
+            Self::Leave(_) => 3,
             Self::Skew(_) => 4,
+            Self::Clog(_) => 5,
+            Self::Burst(_) => 6,
+            Self::Pause(_) => 7,
+            Self::Jump(_) => 8,
+            Self::Disk(_) => 9,
+            Self::PowerCut(_) => 10,
         }
     }
 
@@ -64,13 +79,23 @@ impl Fault {
     #[must_use]
     pub const fn kind(&self) -> FaultKind {
         match self {
+            Self::Partition(Partition { flap: Some(_), .. }) => FaultKind::FlappingPartition,
+            Self::Partition(Partition { ring: true, .. }) => FaultKind::RingPartition,
             Self::Partition(Partition { one_way: Some(_), .. }) => FaultKind::OneWayPartition,
             Self::Partition(_) => FaultKind::Partition,
             Self::Crash(Crash { disk: DiskFate::Wiped, .. }) => FaultKind::WipedDisk,
+            Self::Crash(Crash { disk: DiskFate::RolledBack(_), .. }) => FaultKind::RolledBackDisk,
             Self::Crash(_) => FaultKind::Crash,
             Self::Join { .. } => FaultKind::Join,
-            Self::Leave { .. } => FaultKind::Leave,
+            Self::Leave(Leave { returns: Some(_), .. }) => FaultKind::Return,
+            Self::Leave(_) => FaultKind::Leave,
             Self::Skew(_) => FaultKind::Skew,
+            Self::Clog(_) => FaultKind::Clog,
+            Self::Burst(_) => FaultKind::Burst,
+            Self::Pause(_) => FaultKind::Pause,
+            Self::Jump(_) => FaultKind::ClockJump,
+            Self::Disk(harm) => harm.harm.kind(),
+            Self::PowerCut(_) => FaultKind::PowerCut,
         }
     }
 }
@@ -79,29 +104,63 @@ impl TimedFault {
     /// The oracles whose promise the fault breaks by its nature, for whom, and until when.
     #[must_use]
     pub fn suspends(&self) -> Option<Vec<Suspension>> {
-        let Fault::Crash(Crash { replica, down, disk: DiskFate::Wiped }) = self.fault else { return None };
-        let of = |oracle| Suspension {
-            oracle,
+        /// Until the replica is back on a new disk.
+        const REPLACED: Duration = Duration::from_secs(5);
+        let durable = [Oracle::AcknowledgedWrites, Oracle::KnownBlocks].as_slice();
+        let (oracles, replica, until, why) = match self.fault {
+            Fault::Crash(Crash { replica, down, disk: DiskFate::Wiped }) => {
+                (durable, replica, self.at + down, "its disk is wiped")
+            }
+            Fault::Crash(Crash { replica, down, disk: DiskFate::RolledBack(_) }) => {
+                (durable, replica, self.at + down, "its disk is set back")
+            }
+            Fault::Disk(DiskHarm { replica, harm, until }) => {
+                (Oracle::OF_ONE.as_slice(), replica, until + REPLACED, harm.breaks()?)
+            }
+            _ => return None,
+        };
+        let of = |oracle: &Oracle| Suspension {
+            oracle: *oracle,
             replicas: vec![replica],
             from: self.at,
-            until: Some(self.at + down),
-            why: String::from("its disk is wiped"),
+            until: Some(until),
+            why: String::from(why),
         };
-        Some(vec![of(Oracle::AcknowledgedWrites), of(Oracle::KnownBlocks)])
+        Some(oracles.iter().map(of).collect())
     }
 }
 
 /// Groups that cannot reach each other. Who is in no group reaches everyone and is reached by everyone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Partition {
-    /// The groups, in order of their names.
+    /// The groups, in order of their names. Of a [`ring`](Self::ring) there is one, which names its members in their order.
     pub groups: Vec<Group>,
+    /// Each member of the one group reaches its two neighbours only.
+    pub ring: bool,
+    /// How the groups are to be drawn for each seed; `None` where they are given, as in every [`Plan`](crate::plan::Plan).
+    pub shape: Option<Shape>,
+    /// It comes and goes: it holds for this long, then not for as long, and so on.
+    pub flap: Option<Duration>,
     /// Only messages from the first of these groups (by index) to the second are stopped.
     pub one_way: Option<(usize, usize)>,
     /// What becomes of the messages that are stopped.
     pub mode: PartitionMode,
     /// When it heals, from the start of the run; at the end of the first phase at the latest.
     pub until: Duration,
+}
+
+/// How a partition is drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// Each party is on one side or the other.
+    Random,
+    /// A minority is cut off from the rest.
+    Majority,
+    /// Two halves that reach each other only through one party between them.
+    Bridge,
+    /// Each reaches two neighbours only.
+    Ring,
 }
 
 /// A named group of parties.
@@ -143,6 +202,135 @@ pub enum DiskFate {
     Stays,
     /// It is empty afterwards.
     Wiped,
+    /// It is as it was at that time, from the start of the run: a backup was restored.
+    RolledBack(Duration),
+}
+
+/// A replica that goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leave {
+    /// Who.
+    pub replica: Party,
+    /// Whether it syncs before it goes. Otherwise it loses what a crash loses.
+    pub clean: bool,
+    /// When it is back, with the disk that it left with; never when `None`.
+    pub returns: Option<Duration>,
+}
+
+/// Links that take messages and do not carry them: they arrive when it ends, in their order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Clog {
+    /// Senders; everyone when empty.
+    pub from: Vec<Party>,
+    /// Receivers; everyone when empty.
+    pub to: Vec<Party>,
+    /// When it ends, from the start of the run.
+    pub until: Duration,
+}
+
+/// A time in which the network is worse.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Burst {
+    /// Senders; everyone when empty.
+    pub from: Vec<Party>,
+    /// Receivers; everyone when empty.
+    pub to: Vec<Party>,
+    /// When it ends, from the start of the run.
+    pub until: Duration,
+    /// The probability that a message is lost, where the link's own is less.
+    pub drop: f64,
+    /// The probability that a message is corrupted, where the link's own is less.
+    pub corrupt: f64,
+    /// What is added to every latency.
+    pub delay: Duration,
+}
+
+/// A replica that stands still: what happens to it meanwhile happens when it goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pause {
+    /// Who.
+    pub replica: Party,
+    /// When it goes on, from the start of the run.
+    pub until: Duration,
+}
+
+/// A clock that jumps: timers that are set run out earlier when it jumps forward, later when it jumps back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Jump {
+    /// Whose.
+    pub replica: Party,
+    /// How far.
+    pub by: Duration,
+    /// Whether it jumps back.
+    pub back: bool,
+}
+
+/// The power of a disk goes before the engine's write of this number, counted from when the fault begins: the replica dies in the middle of a commit or a sync.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PowerCut {
+    /// Whose.
+    pub replica: Party,
+    /// Before which operation that changes the disk.
+    pub write: u64,
+}
+
+/// A disk that does harm for a while. All but `Slow` need an engine over a simulated disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DiskHarm {
+    /// Whose disk.
+    pub replica: Party,
+    /// What it does.
+    pub harm: Harm,
+    /// Until when, from the start of the run.
+    pub until: Duration,
+}
+
+/// What a disk may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Harm {
+    /// Bits of what is stored are flipped.
+    BitRot,
+    /// A write goes to another place.
+    MisdirectedWrite,
+    /// A read comes from another place.
+    MisdirectedRead,
+    /// Reads and writes fail.
+    IoError,
+    /// Nothing more fits.
+    Full,
+    /// A sync says that it is done, and is not.
+    LyingSync,
+    /// Every sync takes a hundred times as long.
+    Slow,
+}
+
+impl Harm {
+    /// Under which kind it is counted.
+    #[must_use]
+    pub const fn kind(self) -> FaultKind {
+        match self {
+            Self::BitRot => FaultKind::BitRot,
+            Self::MisdirectedWrite => FaultKind::MisdirectedWrite,
+            Self::MisdirectedRead => FaultKind::MisdirectedRead,
+            Self::IoError => FaultKind::IoError,
+            Self::Full => FaultKind::FullDisk,
+            Self::LyingSync => FaultKind::LyingSync,
+            Self::Slow => FaultKind::SlowDisk,
+        }
+    }
+
+    /// Why nothing can be promised of a replica on such a disk but that it harms nobody else; `None` where everything is.
+    #[must_use]
+    pub const fn breaks(self) -> Option<&'static str> {
+        match self {
+            Self::BitRot => Some("bits rot on its disk; it is replaced"),
+            Self::MisdirectedWrite => Some("writes go astray on its disk; it is replaced"),
+            Self::LyingSync => Some("its disk lies about syncs; it is replaced"),
+            Self::MisdirectedRead => Some("reads go astray on its disk; it is replaced"),
+            Self::IoError | Self::Full | Self::Slow => None,
+        }
+    }
 }
 
 /// A wrong clock: the durations of the replica's timers are off.
@@ -199,6 +387,9 @@ pub enum HostileAct {
 }
 
 impl HostileAct {
+    /// All acts.
+    pub const ALL: [Self; 4] = [Self::ForgedPriority, Self::OddKeys, Self::ForeignLinks, Self::EndlessHeads];
+
     /// Under which kind it is counted.
     #[must_use]
     pub const fn kind(self) -> FaultKind {
@@ -246,6 +437,50 @@ pub enum FaultKind {
     ForeignLinks,
     /// A hostile peer announced heads that nobody serves. Effective when an honest replica asked for one.
     EndlessHeads,
+    /// A message was cut short. Effective when the core refused the bytes, or read something else in them.
+    Truncate,
+    /// A message went to another party than it was sent to. Effective when that one took it.
+    Misdeliver,
+    /// An old message came again, much later. Effective when it was delivered.
+    Replay,
+    /// A link carried so much a second only. Effective when a message waited for another.
+    Bandwidth,
+    /// A link had room for so many messages only. Effective when one was lost for want of it.
+    QueueLimit,
+    /// Everyone reached two neighbours only. Effective when a message was stopped.
+    RingPartition,
+    /// A partition came and went. Effective when a message was stopped.
+    FlappingPartition,
+    /// Links took messages and did not carry them. Effective when one was held.
+    Clog,
+    /// The network was worse for a while. Effective when a message was sent in it.
+    Burst,
+    /// A replica stood still. Effective when something waited for it to go on.
+    Pause,
+    /// A replica left, and came back with its old disk. Effective when it merged afterwards what it had missed.
+    Return,
+    /// A replica died, and a backup of its disk was restored. Effective when the disk was another one.
+    RolledBackDisk,
+    /// A clock jumped. Effective when a timer was set.
+    ClockJump,
+    /// Bits on a disk were flipped. Effective when rotten bytes were read.
+    BitRot,
+    /// A write went to another place. Effective when there was one.
+    MisdirectedWrite,
+    /// A read came from another place. Effective when it gave other bytes.
+    MisdirectedRead,
+    /// A disk refused to read or write. Effective when it did.
+    IoError,
+    /// A disk was full. Effective when it refused a write for it.
+    FullDisk,
+    /// A sync was said to be done, and was not. Effective when a crash took what it should have kept.
+    LyingSync,
+    /// A disk was slow. Effective when a sync took longer for it.
+    SlowDisk,
+    /// The power of a disk went in the middle of something. Effective when there was such a write.
+    PowerCut,
+    /// A crash tore, lost and reordered writes that were not synced. Effective when a write was among them.
+    TornWrites,
 }
 
 impl fmt::Display for FaultKind {
@@ -266,6 +501,28 @@ impl fmt::Display for FaultKind {
             Self::OddKeys => "odd-keys",
             Self::ForeignLinks => "foreign-links",
             Self::EndlessHeads => "endless-heads",
+            Self::Truncate => "truncate",
+            Self::Misdeliver => "misdeliver",
+            Self::Replay => "replay",
+            Self::Bandwidth => "bandwidth",
+            Self::QueueLimit => "queue-limit",
+            Self::RingPartition => "ring-partition",
+            Self::FlappingPartition => "flapping-partition",
+            Self::Clog => "clog",
+            Self::Burst => "burst",
+            Self::Pause => "pause",
+            Self::Return => "return",
+            Self::RolledBackDisk => "rolled-back-disk",
+            Self::ClockJump => "clock-jump",
+            Self::BitRot => "bit-rot",
+            Self::MisdirectedWrite => "misdirected-write",
+            Self::MisdirectedRead => "misdirected-read",
+            Self::IoError => "io-error",
+            Self::FullDisk => "full-disk",
+            Self::LyingSync => "lying-sync",
+            Self::SlowDisk => "slow-disk",
+            Self::PowerCut => "power-cut",
+            Self::TornWrites => "torn-writes",
         })
     }
 }

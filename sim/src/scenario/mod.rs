@@ -30,8 +30,8 @@ mod values;
 
 pub use error::ScenarioError;
 pub use faults::{
-    Churn, Crash, DiskFate, Fault, FaultKind, Group, Hostile, HostileAct, Partition, PartitionMode, Party, Skew,
-    Suspension, TimedFault,
+    Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, FaultKind, Group, Harm, Hostile, HostileAct, Jump, Leave,
+    Partition, PartitionMode, Party, Pause, PowerCut, Shape, Skew, Suspension, TimedFault,
 };
 
 use crate::{explicit::Explicit, oracles::Oracle};
@@ -62,6 +62,10 @@ pub struct Scenario {
     pub faults: Vec<TimedFault>,
     /// Crashes at times that are drawn from the seed.
     pub churn: Option<Churn>,
+    /// Windows in which each party is clogged with a probability of one half: its clog begins in the first half, and ends in the second.
+    pub swizzles: Vec<(Duration, Duration)>,
+    /// Whether all else is drawn from the seed too, and how.
+    pub swarm: Option<Swarm>,
     /// Peers that speak the protocol and mean harm.
     pub hostile: Vec<Hostile>,
     /// How long the second phase may go on after the last progress (a block newly merged at some
@@ -72,6 +76,8 @@ pub struct Scenario {
     pub suspended: Vec<Suspension>,
     /// What should come of it.
     pub expect: Expectation,
+    /// Faults may have no effect: a swarm draws more than one run can use.
+    pub may_be_inert: bool,
     /// The lists that stand for a seed, in a scenario that has no randomness left.
     pub explicit: Option<Explicit>,
 }
@@ -138,6 +144,36 @@ pub struct Link {
     pub reorder_delay: (Duration, Duration),
     /// The probability that one bit of a broadcast or a block is flipped.
     pub corrupt: f64,
+    /// The probability that a broadcast or a block is cut short.
+    pub truncate: f64,
+    /// The probability that it goes to another party than it was sent to.
+    pub misdeliver: f64,
+    /// The probability that it comes once more, much later.
+    pub replay: f64,
+    /// How much later, least and most.
+    pub replay_delay: (Duration, Duration),
+    /// Bytes that the link carries a second; 0 is without limit.
+    pub bandwidth: u64,
+    /// Messages that may be on the link at one time, more are lost; 0 is without limit.
+    pub queue: u32,
+}
+
+impl Link {
+    /// A link on which nothing goes wrong: 1 to 50 ms.
+    pub const DEFAULT: Self = Self {
+        latency: (Duration::from_millis(1), Duration::from_millis(50)),
+        drop: 0.0,
+        duplicate: 0.0,
+        reorder: 0.0,
+        reorder_delay: (Duration::from_millis(50), Duration::from_millis(500)),
+        corrupt: 0.0,
+        truncate: 0.0,
+        misdeliver: 0.0,
+        replay: 0.0,
+        replay_delay: (Duration::from_secs(5), Duration::from_secs(30)),
+        bandwidth: 0,
+        queue: 0,
+    };
 }
 
 /// How some links differ from the others.
@@ -151,11 +187,72 @@ pub struct LinkOverride {
     pub link: Link,
 }
 
+/// How the whole configuration is drawn from the seed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Swarm {
+    /// The probability that a family is off in a run.
+    pub off: f64,
+    /// The families that may be on.
+    pub families: Vec<Family>,
+}
+
+/// A family of things that a swarm draws.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Family {
+    /// Loss, duplicates, reordering, delays.
+    Loss,
+    /// Corruption, truncation, misdelivery, replay.
+    Harm,
+    /// Limits of bandwidth and queues, clogs, bursts.
+    Congestion,
+    /// Partitions of all shapes.
+    Partition,
+    /// Crashes.
+    Crash,
+    /// Disks that are lost, set back, slow, or do harm.
+    Disk,
+    /// Replicas that join, leave, return, pause.
+    Membership,
+    /// Wrong clocks.
+    Clock,
+    /// Hostile peers.
+    Hostile,
+}
+
+impl Family {
+    /// All families.
+    pub const ALL: [Self; 9] = [
+        Self::Loss,
+        Self::Harm,
+        Self::Congestion,
+        Self::Partition,
+        Self::Crash,
+        Self::Disk,
+        Self::Membership,
+        Self::Clock,
+        Self::Hostile,
+    ];
+}
+
 /// The disk of a replica. What is written after the last sync may be lost in a crash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Disk {
     /// How long after a step the driver syncs, least and most. All steps until then share the sync.
     pub sync_delay: (Duration, Duration),
+    /// What the rows are kept in.
+    pub engine: Engine,
+}
+
+/// What a replica keeps its rows in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// A map in memory that forgets what is not synced, last commits first.
+    #[default]
+    Memory,
+    /// redb over a simulated disk, whose crashes tear, lose and reorder writes.
+    Redb,
 }
 
 /// What should come of a scenario.

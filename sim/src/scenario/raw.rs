@@ -1,8 +1,8 @@
 //! A scenario as it stands in its file: names not resolved, nothing checked but each value by itself.
 
 use super::{
-    ExpectedOutcome,
-    faults::{HostileAct, PartitionMode},
+    Engine, ExpectedOutcome, Family,
+    faults::{Harm, HostileAct, PartitionMode, Shape},
     values::{CountOrNames, Probability, Range, Time},
 };
 use crate::oracles::Oracle;
@@ -43,7 +43,22 @@ pub(super) struct Scenario {
     pub(super) leave: Vec<Leave>,
     #[serde(default)]
     pub(super) skew: Vec<Skew>,
+    #[serde(default)]
+    pub(super) clog: Vec<Clog>,
+    #[serde(default)]
+    pub(super) swizzle: Vec<Swizzle>,
+    #[serde(default)]
+    pub(super) burst: Vec<Burst>,
+    #[serde(default)]
+    pub(super) pause: Vec<Pause>,
+    #[serde(default)]
+    pub(super) jump: Vec<Jump>,
+    #[serde(default)]
+    pub(super) disk_fault: Vec<DiskFault>,
+    #[serde(default)]
+    pub(super) power_cut: Vec<PowerCut>,
     pub(super) churn: Option<Churn>,
+    pub(super) swarm: Option<Swarm>,
     #[serde(default)]
     pub(super) hostile: Vec<Hostile>,
     #[serde(default)]
@@ -88,6 +103,12 @@ pub(super) struct Network {
     pub(super) reorder: Option<Probability>,
     pub(super) reorder_delay: Option<Range<Time>>,
     pub(super) corrupt: Option<Probability>,
+    pub(super) truncate: Option<Probability>,
+    pub(super) misdeliver: Option<Probability>,
+    pub(super) replay: Option<Probability>,
+    pub(super) replay_delay: Option<Range<Time>>,
+    pub(super) bandwidth: Option<u64>,
+    pub(super) queue: Option<u32>,
 }
 
 /// As [`Network`], and whose links. Serde cannot flatten one into the other and refuse unknown fields.
@@ -104,12 +125,20 @@ pub(super) struct Link {
     pub(super) reorder: Option<Probability>,
     pub(super) reorder_delay: Option<Range<Time>>,
     pub(super) corrupt: Option<Probability>,
+    pub(super) truncate: Option<Probability>,
+    pub(super) misdeliver: Option<Probability>,
+    pub(super) replay: Option<Probability>,
+    pub(super) replay_delay: Option<Range<Time>>,
+    pub(super) bandwidth: Option<u64>,
+    pub(super) queue: Option<u32>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Disk {
     pub(super) sync_delay: Option<Range<Time>>,
+    #[serde(default)]
+    pub(super) engine: Engine,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -131,7 +160,10 @@ pub(super) struct Core {
 pub(super) struct Partition {
     pub(super) at: Spanned<Time>,
     pub(super) until: Option<Spanned<Time>>,
-    pub(super) groups: Spanned<BTreeMap<String, Vec<Name>>>,
+    pub(super) groups: Option<Spanned<BTreeMap<String, Vec<Name>>>>,
+    pub(super) ring: Option<Spanned<Vec<Name>>>,
+    pub(super) shape: Option<Spanned<Shape>>,
+    pub(super) flap: Option<Spanned<Time>>,
     pub(super) one_way: Option<OneWay>,
     #[serde(default)]
     pub(super) mode: PartitionMode,
@@ -152,6 +184,7 @@ pub(super) struct Crash {
     pub(super) down: Spanned<Time>,
     #[serde(default)]
     pub(super) wipe_disk: bool,
+    pub(super) restore: Option<Spanned<Time>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -166,6 +199,9 @@ pub(super) struct Join {
 pub(super) struct Leave {
     pub(super) at: Spanned<Time>,
     pub(super) replica: Name,
+    #[serde(default)]
+    pub(super) clean: bool,
+    pub(super) returns: Option<Spanned<Time>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -176,6 +212,80 @@ pub(super) struct Skew {
     pub(super) replica: Name,
     pub(super) speed: Option<Spanned<f64>>,
     pub(super) late: Option<Time>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Clog {
+    pub(super) at: Spanned<Time>,
+    pub(super) until: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) from: Vec<Name>,
+    #[serde(default)]
+    pub(super) to: Vec<Name>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Swizzle {
+    pub(super) at: Spanned<Time>,
+    pub(super) until: Option<Spanned<Time>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Burst {
+    pub(super) at: Spanned<Time>,
+    pub(super) until: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) from: Vec<Name>,
+    #[serde(default)]
+    pub(super) to: Vec<Name>,
+    pub(super) drop: Option<Probability>,
+    pub(super) corrupt: Option<Probability>,
+    pub(super) delay: Option<Time>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Pause {
+    pub(super) at: Spanned<Time>,
+    pub(super) until: Option<Spanned<Time>>,
+    pub(super) replica: Name,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Jump {
+    pub(super) at: Spanned<Time>,
+    pub(super) replica: Name,
+    pub(super) by: Spanned<Time>,
+    #[serde(default)]
+    pub(super) back: bool,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct DiskFault {
+    pub(super) at: Spanned<Time>,
+    pub(super) until: Option<Spanned<Time>>,
+    pub(super) replica: Name,
+    pub(super) harm: Spanned<Harm>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct PowerCut {
+    pub(super) at: Spanned<Time>,
+    pub(super) replica: Name,
+    pub(super) write: Spanned<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Swarm {
+    pub(super) off: Option<Probability>,
+    pub(super) families: Option<Vec<Family>>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,14 +1,14 @@
 //! Calling processes, and doing what they want.
 
-use super::{Event, GO_ON_AFTER, NOBODY_AFTER, Outcome, Status, World};
+use super::{Event, GO_ON_AFTER, NOBODY_AFTER, Outcome, Status, World, seat::Set};
 use crate::{
     choices::{Choice, ChoiceKey},
     engine::{Cause, Time, nanoseconds},
     network::{Body, Outgoing, tag},
     observe::{Blob, Id, What},
-    outcome::OperationKind,
+    outcome::{MomentKind, OperationKind},
     process::{Act, Answer, Failed, Io, Process, Sync},
-    scenario::{FaultKind, Party},
+    scenario::{DiskFate, FaultKind, Party},
     system::{Pulse, Scene, Stop, System},
     workload::{Action, Operation},
 };
@@ -17,6 +17,10 @@ use std::time::Duration;
 
 /// The shortest stretch of simulated time by which rounds of a timer are told apart.
 const ROUND_MIN: Time = 1_000_000;
+/// After how long a process that has stopped is started again.
+const RESTARTED_AFTER: Time = 1_000_000_000;
+/// How many times as long a sync takes on a slow disk.
+const SLOW: Time = 100;
 
 /// Asks a judge: the system with the scene, and notes what it says of the process at hand.
 macro_rules! judge {
@@ -59,6 +63,7 @@ impl<S: System> World<'_, S> {
             Err(failed) => self.fail_stop(party, cause, failed),
         };
         self.io = Some(io);
+        self.count_harm(party);
         done?;
         if self.watch.is_on() {
             judge!(self, party, |system, seats, scene| system.called(party, &seats[party.index()].process, scene));
@@ -153,6 +158,11 @@ impl<S: System> World<'_, S> {
                 let life = seat.life;
                 let (least, most) = self.scenario.disk.sync_delay;
                 let delay = self.choose(Choice::Sync, party, cause, 0, (nanoseconds(least), nanoseconds(most)));
+                let slow = self.seats[party.index()].slow_disk.filter(|_| delay > 0);
+                let delay = if slow.is_some() { delay * SLOW } else { delay };
+                if let Some(number) = slow {
+                    self.tally.effective_once(number, FaultKind::SlowDisk);
+                }
                 self.queue.push(self.now + delay, Event::Sync { party, life });
                 Ok(())
             }
@@ -220,15 +230,57 @@ impl<S: System> World<'_, S> {
             }
         };
         let drawn = self.choose(Choice::Timer, party, cause, 0, (least, most));
-        let seat = &self.seats[party.index()];
+        let seat = &mut self.seats[party.index()];
         let after = seat.by_its_clock(drawn);
         let skewed_by = seat.clock.as_ref().filter(|_| after != drawn).map(|(number, _)| *number);
-        self.queue.push(self.now + after, Event::Timer { party, life: seat.life, timer, cause, skewed_by });
+        self.arm(party, timer, self.now + after, cause, skewed_by);
     }
 
-    /// A process has failed: where nothing was made to fail, the run ends.
-    fn fail_stop(&mut self, party: Party, _cause: Cause, failed: Failed) -> Outcome {
-        Err(Stop::Process { replica: party, why: failed.why })
+    /// Sets a timer, or sets it anew.
+    pub(super) fn arm(&mut self, party: Party, timer: u8, due: Time, cause: Cause, skewed_by: Option<u32>) {
+        let seat = &mut self.seats[party.index()];
+        seat.timers_set += 1;
+        let number = seat.timers_set;
+        seat.timers.insert(timer, Set { due, number, cause, skewed_by });
+        self.queue.push(due, Event::Timer { party, life: seat.life, timer, number });
+    }
+
+    /// A process has failed. Where nothing was made to fail, the run ends; else it has stopped, and is started again: on a new disk where the
+    /// old one is damaged.
+    fn fail_stop(&mut self, party: Party, cause: Cause, failed: Failed) -> Outcome {
+        if !failed.by_fault {
+            return Err(Stop::Process { replica: party, why: failed.why });
+        }
+        let what = format!("{} stops: {}", self.name(party), failed.why.lines().next().unwrap_or_default());
+        self.note(self.now, MomentKind::Crashed, what);
+        let fate = if failed.is_damaged { DiskFate::Wiped } else { DiskFate::Stays };
+        self.dies(party, cause, fate);
+        Ok(())
+    }
+
+    /// A process dies of its disk, and will be started again.
+    pub(super) fn dies(&mut self, party: Party, cause: Cause, fate: DiskFate) {
+        let loss = self.stop(party, cause, fate);
+        self.trace
+            .entry(self.now, tag::CRASH)
+            .u16(party.0)
+            .u64(loss.unsynced)
+            .u64(loss.kept)
+            .u8(u8::from(loss.is_disk));
+        let until = self.now + RESTARTED_AFTER;
+        self.seats[party.index()].status = Status::Down { fault: None, until };
+        let life = self.seats[party.index()].life;
+        self.queue.push(until, Event::Restart { party, life, cause });
+    }
+
+    /// Counts what disks have done.
+    pub(super) fn count_harm(&mut self, party: Party) {
+        for (kind, made_a_difference) in self.seats[party.index()].process.take_harmed() {
+            self.tally.requested(kind);
+            if made_a_difference {
+                self.tally.effective(kind);
+            }
+        }
     }
 
     /// Counts an operation that gets no answer any more.

@@ -8,7 +8,7 @@ use crate::{
     observe::What,
     outcome::MomentKind,
     process::{Act, Loss, Process},
-    scenario::{Crash, DiskFate, Fault, Partition, PartitionMode, Party},
+    scenario::{Crash, DiskFate, DiskHarm, Fault, Harm, Jump, Leave, Partition, PartitionMode, Party},
     system::System,
 };
 
@@ -22,7 +22,7 @@ impl<S: System> World<'_, S> {
             Fault::Partition(partition) => {
                 self.trace.entry(self.now, tag::PART).u64(number.into());
                 self.note(self.now, MomentKind::Parted, describe(&partition));
-                self.network.part(number, kind, &partition);
+                self.network.part(self.now, number, kind, &partition);
                 self.queue.push(nanoseconds(partition.until), Event::FaultEnds(index));
                 Ok(())
             }
@@ -35,13 +35,44 @@ impl<S: System> World<'_, S> {
                 self.note(self.now, MomentKind::Joined, what);
                 self.start(replica, Cause::Fault(number))
             }
-            Fault::Leave { replica } => {
-                self.trace.entry(self.now, tag::LEAVE).u16(replica.0);
-                self.stop(replica, Cause::Fault(number), DiskFate::Stays);
-                self.seats[replica.index()].status = Status::Left { fault: Some(number) };
-                self.has_changed = true;
-                let what = format!("{} leaves", self.name(replica));
-                self.note(self.now, MomentKind::Left, what);
+            Fault::Leave(leave) => self.leave(index, number, leave),
+            Fault::Clog(clog) => {
+                self.trace.entry(self.now, tag::PART).u64(number.into());
+                self.note(self.now, MomentKind::Parted, format!("{} clogged", self.links(&clog.from, &clog.to)));
+                self.network.clog(number, &clog);
+                self.queue.push(nanoseconds(clog.until), Event::FaultEnds(index));
+                Ok(())
+            }
+            Fault::Burst(burst) => {
+                self.trace.entry(self.now, tag::PART).u64(number.into());
+                let what = format!("{} worse until {:?}", self.links(&burst.from, &burst.to), burst.until);
+                self.note(self.now, MomentKind::Parted, what);
+                self.network.burst(number, &burst);
+                Ok(())
+            }
+            Fault::Pause(pause) => {
+                self.trace.entry(self.now, tag::CLOCK).u64(number.into());
+                let seat = &mut self.seats[pause.replica.index()];
+                if seat.is_up() && seat.paused.is_none() {
+                    seat.paused = Some((number, Vec::new()));
+                    let what = format!("{} stands still", self.name(pause.replica));
+                    self.note(self.now, MomentKind::Clock, what);
+                    self.queue.push(nanoseconds(pause.until), Event::FaultEnds(index));
+                }
+                Ok(())
+            }
+            Fault::Jump(jump) => {
+                self.jump(number, jump);
+                Ok(())
+            }
+            Fault::PowerCut(cut) => {
+                self.trace.entry(self.now, tag::CLOCK).u64(number.into());
+                self.seats[cut.replica.index()].process.cut_power(cut.write);
+                Ok(())
+            }
+            Fault::Disk(fault) => {
+                self.harm(number, fault, true);
+                self.queue.push(nanoseconds(fault.until), Event::FaultEnds(index));
                 Ok(())
             }
             Fault::Skew(skew) => {
@@ -79,7 +110,129 @@ impl<S: System> World<'_, S> {
                 self.clock_is_right(replica, number);
                 Ok(())
             }
-            Fault::Join { .. } | Fault::Leave { .. } => Ok(()),
+            Fault::Leave(leave) => self.comes_back(number, leave.replica),
+            Fault::Clog(clog) => {
+                let what = format!("{} free again", self.links(&clog.from, &clog.to));
+                if self.network.is_parted(number) {
+                    self.heal(number, what);
+                }
+                Ok(())
+            }
+            Fault::Pause(pause) => {
+                let replica = pause.replica;
+                if self.seats[replica.index()].paused.as_ref().is_some_and(|(by, _)| *by == number) {
+                    self.goes_on(number, replica);
+                }
+                Ok(())
+            }
+            Fault::Disk(fault) => {
+                let fault = *fault;
+                self.harm(number, fault, false);
+                if fault.harm.breaks().is_some() {
+                    self.replace_disk(number, fault.replica);
+                }
+                Ok(())
+            }
+            Fault::Join { .. } | Fault::Burst(_) | Fault::Jump(_) | Fault::PowerCut(_) => Ok(()),
+        }
+    }
+
+    fn links(&self, from: &[Party], to: &[Party]) -> String {
+        let names = |parties: &[Party], all: &str| match parties {
+            [] => String::from(all),
+            parties => parties.iter().map(|party| self.name(*party)).collect::<Vec<_>>().join(", "),
+        };
+        format!("links from {} to {} are", names(from, "all"), names(to, "all"))
+    }
+
+    fn leave(&mut self, index: usize, number: u32, leave: Leave) -> Outcome {
+        let Leave { replica, clean, returns } = leave;
+        if !self.is_present(replica) {
+            return Ok(());
+        }
+        if clean {
+            self.goes_on(number, replica);
+            self.sync(replica)?;
+        }
+        self.trace.entry(self.now, tag::LEAVE).u16(replica.0).u8(u8::from(clean));
+        self.stop(replica, Cause::Fault(number), DiskFate::Stays);
+        self.seats[replica.index()].status = Status::Left { fault: Some(number) };
+        self.has_changed = true;
+        let what = format!("{} leaves{}", self.name(replica), if clean { " in order" } else { "" });
+        self.note(self.now, MomentKind::Left, what);
+        if let Some(returns) = returns {
+            self.queue.push(nanoseconds(returns), Event::FaultEnds(index));
+        }
+        Ok(())
+    }
+
+    /// Who has left is back, with the disk that it left with.
+    fn comes_back(&mut self, number: u32, replica: Party) -> Outcome {
+        let seat = &mut self.seats[replica.index()];
+        if seat.status != (Status::Left { fault: Some(number) }) {
+            return Ok(());
+        }
+        seat.status = Status::Up;
+        seat.joined_by = Some(number);
+        let what = format!("{} returns with its old disk", self.name(replica));
+        self.note(self.now, MomentKind::Joined, what);
+        self.start(replica, Cause::Fault(number))?;
+        self.look_at(replica)
+    }
+
+    /// A process that stood still goes on: what waited for it happens now, in its order.
+    fn goes_on(&mut self, number: u32, replica: Party) {
+        let Some((_, waiting)) = self.seats[replica.index()].paused.take() else { return };
+        self.trace.entry(self.now, tag::CLOCK).u64(number.into());
+        let what = format!("{} goes on", self.name(replica));
+        self.note(self.now, MomentKind::Clock, what);
+        waiting.into_iter().for_each(|event| self.queue.push(self.now, event));
+    }
+
+    /// A clock jumps: timers that are set run out earlier, or later.
+    fn jump(&mut self, number: u32, jump: Jump) {
+        let Jump { replica, by, back } = jump;
+        self.trace.entry(self.now, tag::CLOCK).u64(number.into());
+        let what = format!("{}'s clock jumps {by:?} {}", self.name(replica), if back { "back" } else { "forward" });
+        self.note(self.now, MomentKind::Clock, what);
+        let by = nanoseconds(by);
+        let set = std::mem::take(&mut self.seats[replica.index()].timers);
+        if !set.is_empty() {
+            self.fault_took_effect(number);
+        }
+        for (timer, set) in set {
+            let due = if back { set.due + by } else { set.due.saturating_sub(by).max(self.now) };
+            self.arm(replica, timer, due, set.cause, set.skewed_by);
+        }
+    }
+
+    /// A disk begins to do harm, or ends.
+    fn harm(&mut self, number: u32, fault: DiskHarm, is_on: bool) {
+        let DiskHarm { replica, harm, .. } = fault;
+        self.trace.entry(self.now, tag::CLOCK).u64(number.into()).u8(u8::from(is_on));
+        let what = format!("{}'s disk: {} {}", self.name(replica), harm.kind(), if is_on { "begins" } else { "ends" });
+        self.note(self.now, MomentKind::Disk, what);
+        let seat = &mut self.seats[replica.index()];
+        if harm == Harm::Slow {
+            seat.slow_disk = is_on.then_some(number);
+        } else {
+            seat.process.harm(harm, is_on);
+        }
+    }
+
+    /// A disk that cannot be trusted is replaced.
+    fn replace_disk(&mut self, number: u32, replica: Party) {
+        let what = format!("{} gets a new disk", self.name(replica));
+        self.note(self.now, MomentKind::Crashed, what);
+        match self.seats[replica.index()].status {
+            Status::Absent => {}
+            Status::Up | Status::Down { fault: None, .. } => {
+                self.dies(replica, Cause::Fault(number), DiskFate::Wiped);
+            }
+            // Who is down or has left finds it when he is back.
+            Status::Down { .. } | Status::Left { .. } => {
+                self.stop(replica, Cause::Fault(number), DiskFate::Wiped);
+            }
         }
     }
 
@@ -102,14 +255,18 @@ impl<S: System> World<'_, S> {
     }
 
     /// A process ends: what is volatile is gone, and of its disk what the fault says.
-    fn stop(&mut self, replica: Party, cause: Cause, fate: DiskFate) -> Loss {
+    pub(super) fn stop(&mut self, replica: Party, cause: Cause, fate: DiskFate) -> Loss {
         let unsynced = self.seats[replica.index()].process.unsynced();
         let kept = self.choose(Choice::Kept, replica, cause, 0, (0, unsynced));
         let harm = self.choose(Choice::Harm, replica, cause, 0, (0, u64::MAX));
         let seat = &mut self.seats[replica.index()];
         seat.life += 1;
         seat.sync_is_set = false;
+        seat.timers.clear();
+        // What waited for a process that stood still dies with it.
+        seat.paused = None;
         let loss = seat.process.crash(fate, kept, &mut Key::of_seed(harm).at(0, 0));
+        self.count_harm(replica);
         self.forget_operations_of(replica);
         judge!(self, replica, |system, _seats, scene| system.crashed(replica, &loss, scene));
         loss
@@ -127,15 +284,16 @@ impl<S: System> World<'_, S> {
         self.watch.tell(self.now, Some(replica), Some(Cause::Fault(number)), || What::Crashed {
             kept,
             lost: unsynced - kept,
-            wiped: disk == DiskFate::Wiped,
+            wiped: disk != DiskFate::Stays,
         });
-        self.trace.entry(self.now, tag::CRASH).u16(replica.0).u64(unsynced).u64(kept).u8(disk as u8);
+        self.trace.entry(self.now, tag::CRASH).u16(replica.0).u64(unsynced).u64(kept).u8(u8::from(loss.is_disk));
         if loss.is_any() {
             self.fault_took_effect(number);
         }
         self.queue.push(until, Event::FaultEnds(index));
         let loss = match (disk, unsynced - kept) {
             (DiskFate::Wiped, _) => String::from(" and loses its disk"),
+            (DiskFate::RolledBack(at), _) => format!(" and gets the backup of {at:?}"),
             (DiskFate::Stays, 0) => String::new(),
             (DiskFate::Stays, lost) => format!(" and loses {lost} of {unsynced} unsynced commits"),
         };
@@ -144,7 +302,7 @@ impl<S: System> World<'_, S> {
         Ok(())
     }
 
-    fn restart(&mut self, replica: Party, cause: Cause) -> Outcome {
+    pub(super) fn restart(&mut self, replica: Party, cause: Cause) -> Outcome {
         let seat = &mut self.seats[replica.index()];
         if !matches!(seat.status, Status::Down { .. }) {
             return Ok(());
@@ -153,7 +311,7 @@ impl<S: System> World<'_, S> {
         let what = format!("{} is back", self.name(replica));
         self.note(self.now, MomentKind::Restarted, what);
         self.start(replica, cause)?;
-        self.look_at(replica)
+        if self.is_present(replica) { self.look_at(replica) } else { Ok(()) }
     }
 
     /// Starts a process on the disk that it has.
@@ -179,7 +337,11 @@ impl<S: System> World<'_, S> {
         self.network.end_faults();
         for index in 0..self.plan.faults.len() {
             // Both do nothing where the fault has ended by itself.
-            if matches!(self.plan.faults[index].1.fault, Fault::Partition(_) | Fault::Skew(_)) {
+            if matches!(
+                self.plan.faults[index].1.fault,
+                Fault::Partition(_) | Fault::Skew(_) | Fault::Clog(_) | Fault::Pause(_) | Fault::Disk(_)
+            ) && nanoseconds(self.plan.faults[index].1.at) <= self.now
+            {
                 self.fault_ends(index)?;
             }
         }

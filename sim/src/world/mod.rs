@@ -14,7 +14,7 @@ use crate::{
     outcome::{Moment, MomentKind, OperationCount, OperationKind, RunReport, Sample},
     plan::Plan,
     process::{Io, Process},
-    scenario::{FaultKind, Party, Scenario},
+    scenario::{Crash, DiskFate, Fault, FaultKind, Party, Scenario},
     system::{Pulse, Scene, Stop, System},
     tally::Tally,
     workload::{Operation, Operations},
@@ -44,8 +44,8 @@ enum Event {
         party: Party,
         life: u32,
         timer: u8,
-        cause: Cause,
-        skewed_by: Option<u32>,
+        /// Which setting of it.
+        number: u64,
     },
     GoOn {
         party: Party,
@@ -55,6 +55,12 @@ enum Event {
     Sync {
         party: Party,
         life: u32,
+    },
+    /// A process that stopped because of its disk is started again.
+    Restart {
+        party: Party,
+        life: u32,
+        cause: Cause,
     },
     /// There was nobody to send this to.
     Nobody {
@@ -67,6 +73,8 @@ enum Event {
     Fault(usize),
     /// It ends, or its victim restarts.
     FaultEnds(usize),
+    /// The replica of the fault at this place of the plan stores a backup.
+    Backup(usize),
     /// The hostile peer of this number begins, or falls silent.
     Hostile {
         peer: usize,
@@ -217,6 +225,9 @@ impl<'a, S: System> World<'a, S> {
         let duration = nanoseconds(self.scenario.duration);
         for (index, (_, timed)) in self.plan.faults.iter().enumerate() {
             self.queue.push(nanoseconds(timed.at), Event::Fault(index));
+            if let Fault::Crash(Crash { disk: DiskFate::RolledBack(at), .. }) = timed.fault {
+                self.queue.push(nanoseconds(at), Event::Backup(index));
+            }
         }
         for (peer, hostile) in self.scenario.hostile.iter().enumerate() {
             self.queue.push(nanoseconds(hostile.from), Event::Hostile { peer, begins: true });
@@ -233,16 +244,22 @@ impl<'a, S: System> World<'a, S> {
     }
 
     fn handle(&mut self, event: Event) -> Outcome {
+        let Some(event) = self.unless_paused(event) else { return Ok(()) };
         match event {
             Event::Operation(operation) => self.operate(*operation),
             Event::Arrive(message) => self.arrive(*message),
-            Event::Timer { party, life, timer, cause, skewed_by } if self.lives(party, life) => {
-                self.trace.entry(self.now, tag::TIMER).u16(party.0).u64(cause.number());
-                self.watch.tell(self.now, Some(party), Some(cause), || What::Timer);
-                if let Some(number) = skewed_by {
+            Event::Timer { party, life, timer, number } if self.lives(party, life) => {
+                let seat = &mut self.seats[party.index()];
+                let Some(set) = seat.timers.get(&timer).copied().filter(|set| set.number == number) else {
+                    return Ok(());
+                };
+                seat.timers.remove(&timer);
+                self.trace.entry(self.now, tag::TIMER).u16(party.0).u64(set.cause.number());
+                self.watch.tell(self.now, Some(party), Some(set.cause), || What::Timer);
+                if let Some(number) = set.skewed_by {
                     self.skew_took_effect(number);
                 }
-                self.call(party, cause, |process, io| process.timer(timer, io))
+                self.call(party, set.cause, |process, io| process.timer(timer, io))
             }
             Event::GoOn { party, life, cause } if self.lives(party, life) => {
                 self.trace.entry(self.now, tag::CONTINUE).u16(party.0).u64(cause.number());
@@ -253,6 +270,18 @@ impl<'a, S: System> World<'a, S> {
                 self.call(party, cause, |process, io| process.nobody(*body, io))
             }
             Event::Timer { .. } | Event::GoOn { .. } | Event::Sync { .. } | Event::Nobody { .. } => Ok(()),
+            Event::Backup(index) => {
+                if let Fault::Crash(Crash { replica, disk: DiskFate::RolledBack(at), .. }) =
+                    self.plan.faults[index].1.fault
+                {
+                    self.seats[replica.index()].process.backup(at);
+                }
+                Ok(())
+            }
+            Event::Restart { party, life, cause } if self.seats[party.index()].life == life => {
+                self.restart(party, cause)
+            }
+            Event::Restart { .. } => Ok(()),
             Event::Fault(index) => self.fault_begins(index),
             Event::FaultEnds(index) => self.fault_ends(index),
             Event::Hostile { peer, begins } => self.hostile(peer, begins),
@@ -263,6 +292,24 @@ impl<'a, S: System> World<'a, S> {
             Event::Look(number) => self.look(number),
             Event::FaultsEnd => self.end_faults(),
         }
+    }
+
+    /// The event, unless its process stands still: then it waits.
+    fn unless_paused(&mut self, event: Event) -> Option<Event> {
+        let party = match &event {
+            Event::Operation(operation) => operation.replica,
+            Event::Arrive(message) => message.to,
+            Event::Timer { party, .. }
+            | Event::GoOn { party, .. }
+            | Event::Sync { party, .. }
+            | Event::Nobody { party, .. } => *party,
+            _ => return Some(event),
+        };
+        let seat = &mut self.seats[party.index()];
+        let Some((number, waiting)) = &mut seat.paused else { return Some(event) };
+        self.tally.effective_once(*number, FaultKind::Pause);
+        waiting.push(event);
+        None
     }
 
     /// Whether the process is up, and in this life of it.
@@ -326,14 +373,15 @@ impl<'a, S: System> World<'a, S> {
     // Messages.
 
     fn arrive(&mut self, message: Message) -> Outcome {
-        let to = message.key.to;
+        let to = message.to;
         let is_up = self.is_present(to);
         self.network.arrives(self.now, &message, is_up, &mut self.tally, &mut self.trace, &mut self.watch);
         match self.seats[to.index()].status {
             Status::Absent => {}
             Status::Up => {
                 if message.corrupted && matches!(message.body, Body::Broadcast(_)) && self.scenario.is_replica(to) {
-                    self.tally.effective(FaultKind::Corrupt);
+                    let kind = if message.truncated { FaultKind::Truncate } else { FaultKind::Corrupt };
+                    self.tally.effective(kind);
                 }
                 let Message { key, body, .. } = message;
                 return self.call(to, key.cause, |process, io| process.receive(key.from, body, io));

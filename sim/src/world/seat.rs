@@ -1,6 +1,11 @@
 //! Where a process sits: whether it is there, since when, and by which clock it lives.
 
-use crate::{engine::Time, scenario::Skew};
+use super::Event;
+use crate::{
+    engine::{Cause, Time},
+    scenario::Skew,
+};
+use std::collections::BTreeMap;
 
 /// Where a process is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +24,16 @@ pub(super) enum Status {
     },
 }
 
+/// A timer that is set.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Set {
+    pub(super) due: Time,
+    /// Which setting: those before it are void.
+    pub(super) number: u64,
+    pub(super) cause: Cause,
+    pub(super) skewed_by: Option<u32>,
+}
+
 /// A process and what the world knows of it.
 #[derive(Debug)]
 pub(super) struct Seat<P> {
@@ -30,6 +45,14 @@ pub(super) struct Seat<P> {
     pub(super) clock: Option<(u32, Skew)>,
     /// The fault with which it joined.
     pub(super) joined_by: Option<u32>,
+    /// It stands still by the fault of this number, and this waits for it.
+    pub(super) paused: Option<(u32, Vec<Event>)>,
+    /// The timers that are set.
+    pub(super) timers: BTreeMap<u8, Set>,
+    /// How many timers were ever set.
+    pub(super) timers_set: u64,
+    /// Its disk is slow by the fault of this number.
+    pub(super) slow_disk: Option<u32>,
     /// How many messages went to nobody in particular.
     pub(super) asked_anyone: u64,
 }
@@ -43,6 +66,10 @@ impl<P> Seat<P> {
             sync_is_set: false,
             clock: None,
             joined_by: None,
+            paused: None,
+            timers: BTreeMap::new(),
+            timers_set: 0,
+            slow_disk: None,
             asked_anyone: 0,
         }
     }
