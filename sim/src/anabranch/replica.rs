@@ -244,7 +244,8 @@ impl Process for ReplicaProcess {
         let Some(medium) = self.disk.take() else { return Ok(()) };
         let disk = match medium.open() {
             Ok(disk) => disk,
-            Err((medium, error)) => {
+            Err(failure) => {
+                let (medium, error) = *failure;
                 self.disk = Some(medium);
                 return Err(self.failed_by(&error.to_string(), matches!(error, StoreError::Corrupt(_))));
             }

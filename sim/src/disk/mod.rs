@@ -58,7 +58,7 @@ impl Medium {
     ///
     /// # Errors
     /// When the disk fails, or what is on it is damaged. The disk is given back.
-    pub fn open(self) -> Result<Disk, (Self, StoreError)> {
+    pub fn open(self) -> Result<Disk, Box<(Self, StoreError)>> {
         let (device, is_made) = match self {
             Self::Memory(disk) => return Ok(Disk::Memory(disk)),
             Self::Blocks(device, is_made) => (device, is_made),
@@ -73,7 +73,7 @@ impl Medium {
             Err(error) => {
                 // The engine may write when it is closed; this disk has moved on.
                 let (image, _) = device.leave(&mut Key::of_seed(0).at(0, 0), true);
-                Err((Self::Blocks(image, is_made), error))
+                Err(Box::new((Self::Blocks(image, is_made), error)))
             }
         }
     }
