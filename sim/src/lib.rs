@@ -4,7 +4,6 @@
 #![forbid(unsafe_code)]
 
 pub mod anabranch;
-pub mod car;
 pub mod choices;
 pub mod dag;
 pub mod disk;
@@ -28,5 +27,6 @@ pub mod tally;
 pub mod workload;
 mod world;
 
+pub use anabranch_car as car;
 pub use network::Body;
 pub use run::run;
