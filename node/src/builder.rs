@@ -1,11 +1,12 @@
 //! Making a datastore.
 
 use crate::{
-    Blocks, Datastore, OpenError, Options,
+    Blocks, Change, Datastore, OpenError, Options,
     datastore::Handle,
     net::{Broadcaster, DagSyncer, DynBroadcaster, DynSyncer},
     owner::{Owner, Parts, Source},
     shared::Shared,
+    watch::{HookThread, Hooks},
 };
 use anabranch_core::{
     MergeAll, Validator,
@@ -36,11 +37,18 @@ pub struct Builder<V = MergeAll> {
     validator: V,
     broadcaster: Option<Arc<dyn DynBroadcaster>>,
     syncer: Option<Arc<dyn DynSyncer>>,
+    hooks: Hooks,
 }
 
 impl Builder<MergeAll> {
     pub(crate) fn new() -> Self {
-        Self { options: Options::default(), validator: MergeAll, broadcaster: None, syncer: None }
+        Self {
+            options: Options::default(),
+            validator: MergeAll,
+            broadcaster: None,
+            syncer: None,
+            hooks: Hooks::default(),
+        }
     }
 }
 
@@ -55,8 +63,8 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
     /// Judges each block by its content: merge or void. All replicas of a network must judge alike.
     #[must_use]
     pub fn validator<W: Validator + Clone + Send + 'static>(self, validator: W) -> Builder<W> {
-        let Self { options, broadcaster, syncer, .. } = self;
-        Builder { options, validator, broadcaster, syncer }
+        let Self { options, broadcaster, syncer, hooks, .. } = self;
+        Builder { options, validator, broadcaster, syncer, hooks }
     }
 
     /// Carries announcements. Without one the datastore announces nothing, and hears nothing.
@@ -77,6 +85,23 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
     #[must_use]
     pub fn network(self, (broadcaster, syncer): (impl Broadcaster, impl DagSyncer)) -> Self {
         self.broadcaster(broadcaster).syncer(syncer)
+    }
+
+    /// Calls this for every key that gets another value, after that is durable: from a thread of its own, in the order of the changes, also for
+    /// what peers wrote, and when a delete lets another version take over. Nothing is left out but in a crash.
+    ///
+    /// A hook that is slow slows the datastore down, so it must not wait for it: spawn a task for that.
+    #[must_use]
+    pub fn on_put(mut self, hook: impl FnMut(&Change) + Send + 'static) -> Self {
+        self.hooks.put = Some(Box::new(hook));
+        self
+    }
+
+    /// As [`on_put`](Self::on_put), for every key that loses its value.
+    #[must_use]
+    pub fn on_delete(mut self, hook: impl FnMut(&Change) + Send + 'static) -> Self {
+        self.hooks.delete = Some(Box::new(hook));
+        self
     }
 
     /// Opens the store in this folder, or makes one in an empty or absent folder.
@@ -133,10 +158,17 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
         S: Store + Send + 'static,
         S::Snapshot: Send + Sync + 'static,
     {
-        let Self { options, validator, broadcaster, syncer } = self;
+        let Self { mut options, validator, broadcaster, syncer, hooks } = self;
         options.check()?;
+        let hooks = if hooks.is_empty() {
+            None
+        } else {
+            options.replica.report_changes = true;
+            let hooks = HookThread::start(hooks);
+            Some(hooks.map_err(|error| OpenError::Thread(format!("that of the hooks cannot be started: {error}")))?)
+        };
         let (queue, messages) = mpsc::channel(options.queue_max);
-        let shared = Arc::new(Shared::new(options.queue_bytes_max, options.watch_buffer));
+        let shared = Arc::new(Shared::new(&options));
         let handle = Handle::new(shared.clone(), queue);
         let weak = handle.downgrade();
         let parts = Parts {
@@ -148,6 +180,7 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
             runtime: runtime::Handle::current(),
             broadcaster,
             syncer: syncer.clone(),
+            hooks,
         };
         let (reply, opened) = oneshot::channel();
         let thread = std::thread::Builder::new().name(String::from("anabranch"));

@@ -5,9 +5,11 @@ use crate::{
     message::{Face, Message},
     owner::batch_bytes,
     shared::Shared,
+    transfer::{self, Exported, Imported, TransferError},
+    watch::{Scope, Watcher},
 };
-use anabranch_core::{Batch, Bytes, Cid, Head, Input, Key, MergeAll, Query, Stats};
-use std::{fmt, sync::Arc};
+use anabranch_core::{Batch, Bytes, Cid, Head, Input, Key, MergeAll, Outcome, Query, Stats, Token};
+use std::{fmt, path::Path, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
 /// A replicated key-value store. Cheap to clone: all clones are handles of one replica, and may be used from any number of tasks.
@@ -93,6 +95,24 @@ impl Handle {
         self.send(Message::Input { input, room }).await
     }
 
+    /// Asks for something that is neither a commit nor a read.
+    pub(crate) async fn ask(
+        &self,
+        bytes: usize,
+        what: impl FnOnce(Token) -> Input + Send + 'static,
+    ) -> Result<Outcome, Error> {
+        let room = self.shared.arrivals().take(bytes).await;
+        let (reply, answer) = oneshot::channel();
+        if !self.send(Message::Ask { what: Box::new(what), reply, room }).await {
+            return Err(self.shared.error());
+        }
+        answer.await.unwrap_or_else(|_| Err(ended()))
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
     /// Reads what is durable.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
@@ -110,6 +130,13 @@ impl Handle {
             Err(_) => Err(self.shared.error()),
         }
     }
+}
+
+/// The owner died, which only a bug can make it do.
+fn ended() -> Error {
+    Error::Unknown(anabranch_core::Error::Store(String::from(
+        "the thread that owns the store ended before it answered",
+    )))
 }
 
 impl Datastore {
@@ -179,13 +206,7 @@ impl Datastore {
         if !self.handle.send(Message::Commit { batch, reply, room }).await {
             return Err(shared.error());
         }
-        match answer.await {
-            Ok(answer) => answer,
-            Err(_) => {
-                let why = String::from("the thread that owns the store ended before it answered");
-                Err(Error::Unknown(anabranch_core::Error::Store(why)))
-            }
-        }
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// The rows that a query selects, of the moment of this call, as a stream: read in a blocking thread, a little ahead
@@ -256,10 +277,75 @@ impl Datastore {
         Ok(self.stats().await?.obligations > 0)
     }
 
+    /// The changes of a key from now on, as they become durable.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Datastore, Told};
+    ///
+    /// let store = Datastore::builder().memory().await?;
+    /// let mut watcher = store.watch("/colour")?;
+    /// store.put("/colour", "green").await?;
+    /// match watcher.next().await {
+    ///     Some(Told::Now(change)) => assert_eq!(change.new.as_deref(), Some(&b"green"[..])),
+    ///     Some(Told::Missed(_) | Told::Reopened) => println!("{:?}", store.get("/colour").await?),
+    ///     None => println!("closed"),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::NotKept`] when the datastore was opened without [`Config::report_changes`](anabranch_core::Config::report_changes).
+    pub fn watch(&self, key: impl AsRef<[u8]>) -> Result<Watcher, Error> {
+        self.watch_scope(Scope::Key(Key::new(key)))
+    }
+
+    /// The changes of all keys below this one from now on, as they become durable: `/a` means `/a/b`, and neither `/a` itself nor `/ab`;
+    /// empty and `/` mean all.
+    ///
+    /// # Errors
+    /// As [`watch`](Self::watch).
+    pub fn watch_prefix(&self, prefix: impl AsRef<[u8]>) -> Result<Watcher, Error> {
+        self.watch_scope(Scope::Below(Key::new(prefix)))
+    }
+
+    fn watch_scope(&self, scope: Scope) -> Result<Watcher, Error> {
+        let shared = &self.handle.shared;
+        if shared.reports_changes {
+            Ok(shared.watchers.watch(scope))
+        } else {
+            Err(Error::NotKept { option: "report_changes" })
+        }
+    }
+
     /// What happens to the replica from now on: blocks merged, peers that sent what is bad, blocks that nobody serves.
     #[must_use]
     pub fn events(&self) -> EventStream {
         self.handle.shared.events.listen()
+    }
+
+    /// Writes blocks to a CARv1 file, parents first, as they are at this moment: what these blocks descend from, themselves included, and the whole
+    /// history for `None`. Any IPFS tool reads it, and so does [`import`](Self::import).
+    ///
+    /// The file appears whole or not at all. Memory: about 100 bytes a block.
+    ///
+    /// # Errors
+    /// When a block is not merged here, the file cannot be written, or the store cannot be read.
+    pub async fn export(&self, path: impl AsRef<Path>, from: Option<Vec<Cid>>) -> Result<Exported, TransferError> {
+        transfer::export(&self.handle, path.as_ref(), from).await
+    }
+
+    /// Takes the blocks of a CARv1 file in, in whatever order they are, whoever made them. The whole file is checked before
+    /// anything changes. What they descend from and the file lacks is asked of peers, as for every other block.
+    ///
+    /// Memory: about 100 bytes a block. Dropping the future stops the import between two blocks; importing again goes on.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is no CARv1 or is damaged, and when the store fails.
+    pub async fn import(&self, path: impl AsRef<Path>) -> Result<Imported, TransferError> {
+        transfer::import(&self.handle, path.as_ref()).await
     }
 
     /// Opens the store again after it has failed ([`Error::Stopped`], [`Error::Unknown`]). All handles go on with it. Does nothing

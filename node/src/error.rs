@@ -17,6 +17,11 @@ pub enum Error {
     /// The store failed before the write was known to be durable. After
     /// [`reopen`](crate::Datastore::reopen) it is either absent, or present, a head and announced: look.
     Unknown(ReplicaError),
+    /// The datastore was opened without what this call needs.
+    NotKept {
+        /// The option that would keep it.
+        option: &'static str,
+    },
     /// Reading failed. Nothing has changed, and other reads may succeed.
     Read(ReplicaError),
 }
@@ -35,6 +40,12 @@ impl fmt::Display for Error {
                     "the datastore has stopped, and whether this write survives is unknown: {why}; reopen it and look"
                 )
             }
+            Self::NotKept { option } => {
+                write!(
+                    f,
+                    "the datastore was opened without the option {option}, which this call needs; open it with that"
+                )
+            }
             Self::Read(why) => write!(f, "reading failed: {why}"),
         }
     }
@@ -44,7 +55,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Stopped(why) | Self::Unknown(why) | Self::Read(why) => Some(why),
-            Self::Refused(_) | Self::Closed => None,
+            Self::Refused(_) | Self::Closed | Self::NotKept { .. } => None,
         }
     }
 }

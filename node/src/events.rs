@@ -1,6 +1,9 @@
 //! What a program may want to know, told to whoever listens.
 
-use crate::ring::{Ring, Told};
+use crate::{
+    ring::{Ring, Told},
+    sync::lock,
+};
 use anabranch_core::Event;
 use std::sync::{Arc, Mutex, Weak};
 
@@ -18,12 +21,12 @@ impl Events {
 
     pub(crate) fn listen(&self) -> EventStream {
         let ring = Arc::new(Ring::new(self.buffer));
-        crate::sync::lock(&self.listeners).push(Arc::downgrade(&ring));
+        lock(&self.listeners).push(Arc::downgrade(&ring));
         EventStream { ring }
     }
 
     pub(crate) fn tell(&self, event: &Event) {
-        crate::sync::lock(&self.listeners).retain(|ring| {
+        lock(&self.listeners).retain(|ring| {
             ring.upgrade().is_some_and(|ring| {
                 ring.push(event.clone(), 64);
                 true
@@ -33,16 +36,17 @@ impl Events {
 
     /// The store was opened again.
     pub(crate) fn reopened(&self) {
-        crate::sync::lock(&self.listeners).iter().filter_map(Weak::upgrade).for_each(|ring| ring.reopened());
+        lock(&self.listeners).iter().filter_map(Weak::upgrade).for_each(|ring| ring.reopened());
     }
 
     /// There will be no more.
     pub(crate) fn end(&self) {
-        crate::sync::lock(&self.listeners).drain(..).filter_map(|ring| ring.upgrade()).for_each(|ring| ring.end());
+        lock(&self.listeners).drain(..).filter_map(|ring| ring.upgrade()).for_each(|ring| ring.end());
     }
 }
 
 /// What happens to a replica, as it becomes durable: blocks merged, peers that sent what is bad, blocks that nobody serves.
+/// Changes of values are not among it: they are what a [`Watcher`](crate::Watcher) is for.
 #[derive(Debug)]
 pub struct EventStream {
     ring: Arc<Ring<Event>>,
@@ -51,7 +55,7 @@ pub struct EventStream {
 impl EventStream {
     /// The next event; `None` when the datastore is closed. Cancellation-safe.
     pub async fn next(&mut self) -> Option<Told<Event>> {
-        self.ring.next().await
+        std::future::poll_fn(|context| self.ring.poll_next(context)).await
     }
 }
 

@@ -20,10 +20,13 @@ mod rows;
 mod shared;
 mod snapshot;
 mod sync;
+pub mod testkit;
+mod transfer;
+mod watch;
 
 pub use anabranch_core::{
     Batch, Bytes, Cid, Config, DagName, Event, Filter, Head, Is, Key, MergeAll, Order, Peer, Query, Refusal, Row,
-    Stats, Validator, Verdict, Write, limits, store, wire,
+    Stats, Validator, Verdict, WhenBehind, Write, limits, store, wire,
 };
 pub use blocks::Blocks;
 pub use builder::Builder;
@@ -37,6 +40,8 @@ pub use options::Options;
 pub use ring::Told;
 pub use rows::RowStream;
 pub use snapshot::Snapshot;
+pub use transfer::{Exported, Imported, TransferError};
+pub use watch::{Change, Watcher};
 
 /// A write that is durable.
 #[derive(Clone, Debug, PartialEq, Eq)]

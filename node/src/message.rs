@@ -2,7 +2,8 @@
 
 use crate::{Error, OpenError, snapshot::AnyView};
 use anabranch_core::{
-    Batch, Bytes, Cid, Error as ReplicaError, Head, Input, Key, Replica, Stats, Validator, store::Store,
+    Batch, Bytes, Cid, Error as ReplicaError, Head, Input, Key, Outcome, Progress, Replica, Stats, Token, Validator,
+    store::Store,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -12,10 +13,15 @@ pub(crate) type Reply<T, E = Error> = oneshot::Sender<Result<T, E>>;
 /// A read, which answers by itself.
 pub(crate) type Read = Box<dyn FnOnce(&mut dyn Face) + Send>;
 
+/// Makes the input of something that is asked for.
+pub(crate) type Ask = Box<dyn FnOnce(Token) -> Input + Send>;
+
 /// One message in the queue of the owner.
 pub(crate) enum Message {
     /// A local write.
     Commit { batch: Batch, reply: Reply<crate::Committed>, room: Option<OwnedSemaphorePermit> },
+    /// Something else that is asked for.
+    Ask { what: Ask, reply: Reply<Outcome>, room: Option<OwnedSemaphorePermit> },
     /// Something came from a peer or a timer.
     Input { input: Input, room: Option<OwnedSemaphorePermit> },
     /// A read of what is durable. Dropped unread when the replica has stopped.
@@ -33,6 +39,8 @@ pub(crate) trait Face {
     fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError>;
     fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError>;
     fn stats(&self) -> Stats;
+    /// Whether there is nothing to be merged now.
+    fn is_idle(&self) -> bool;
     fn view(&mut self) -> Result<Box<dyn AnyView>, ReplicaError>;
 }
 
@@ -60,6 +68,10 @@ where
 
     fn stats(&self) -> Stats {
         Self::stats(self)
+    }
+
+    fn is_idle(&self) -> bool {
+        self.progress() == Progress::Done
     }
 
     fn view(&mut self) -> Result<Box<dyn AnyView>, ReplicaError> {

@@ -4,12 +4,13 @@
 //!
 //! | name | kind | unit | what |
 //! | --- | --- | --- | --- |
-//! | `anabranch_commits_total` | counter | commits | commits acknowledged or to be acknowledged by a sync |
-//! | `anabranch_commits_refused_total` | counter | commits | commits refused |
+//! | `anabranch_commits_total` | counter | commits | commits that are durable |
+//! | `anabranch_commits_behind_total` | counter | commits | commits that were made while known blocks were missing |
+//! | `anabranch_commits_refused_total` | counter | calls | commits and other calls that were refused |
 //! | `anabranch_reads_total` | counter | reads | reads answered by the owner of the replica |
 //! | `anabranch_syncs_total` | counter | syncs | syncs of the store |
 //! | `anabranch_sync_seconds` | histogram | s | how long a sync takes |
-//! | `anabranch_group_commits` | histogram | commits | commits that shared a sync |
+//! | `anabranch_group_commits` | histogram | commits | commits and other calls that shared a sync |
 //! | `anabranch_blocks_merged_total` | counter | blocks | blocks merged, local ones too |
 //! | `anabranch_blocks_void_total` | counter | blocks | void blocks merged |
 //! | `anabranch_blocks_wrong_total` | counter | blocks | answers of peers that did not hash to their CID |
@@ -39,9 +40,13 @@ pub(crate) fn synced(took: Duration, commits: usize) {
     counter!("anabranch_syncs_total").increment(1);
     histogram!("anabranch_sync_seconds").record(took.as_secs_f64());
     if commits > 0 {
-        counter!("anabranch_commits_total").increment(commits as u64);
         histogram!("anabranch_group_commits").record(commits as f64);
     }
+}
+
+pub(crate) fn committed(behind: u64) {
+    counter!("anabranch_commits_total").increment(1);
+    counter!("anabranch_commits_behind_total").increment(u64::from(behind > 0));
 }
 
 #[allow(clippy::cast_precision_loss, reason = "gauges are floats")]

@@ -1,13 +1,14 @@
 //! What may differ from program to program.
 
 use crate::OpenError;
-use anabranch_core::Config;
+use anabranch_core::{Config, WhenBehind};
 use std::time::Duration;
 
 /// Options of the driver around the replica; those of the replica itself are in [`Config`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// The replica's own.
+    /// The replica's own, with two other defaults than the core's: while the replica is behind, a write waits for up to 10 s
+    /// ([`WhenBehind::Wait`]), and changes are told to watchers ([`Config::report_changes`]).
     pub replica: Config,
     /// How long a fresh announcement waits for more, so that several new heads go out in one message (default 0: none
     /// waits, but what gathers while a message is being sent goes out together).
@@ -28,7 +29,11 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            replica: Config::default(),
+            replica: Config {
+                when_behind: WhenBehind::Wait(Duration::from_secs(10)),
+                report_changes: true,
+                ..Config::default()
+            },
             broadcast_delay: Duration::ZERO,
             fetch_deadline: Duration::from_secs(30),
             queue_max: 1024,

@@ -1,6 +1,6 @@
 //! What handles and the owner share.
 
-use crate::{Error, events::Events, sync::lock};
+use crate::{Error, Options, events::Events, sync::lock, transfer::FileBlocks, watch::Watchers};
 use anabranch_core::Error as ReplicaError;
 use std::sync::{Arc, Mutex};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -18,15 +18,23 @@ pub(crate) enum Fate {
 pub(crate) struct Shared {
     fate: Mutex<Fate>,
     pub(crate) events: Events,
+    pub(crate) watchers: Watchers,
+    pub(crate) reports_changes: bool,
+    /// Files that blocks are imported from: they are asked before any peer is.
+    pub(crate) imports: Mutex<Vec<Arc<FileBlocks>>>,
     writes: Room,
     arrivals: Room,
 }
 
 impl Shared {
-    pub(crate) fn new(bytes_max: usize, watch_buffer: usize) -> Self {
+    pub(crate) fn new(options: &Options) -> Self {
+        let Options { queue_bytes_max: bytes_max, watch_buffer, .. } = *options;
         Self {
             fate: Mutex::new(Fate::Running),
             events: Events::new(watch_buffer),
+            watchers: Watchers::new(watch_buffer),
+            reports_changes: options.replica.report_changes,
+            imports: Mutex::new(Vec::new()),
             writes: Room::new(bytes_max),
             arrivals: Room::new(bytes_max),
         }

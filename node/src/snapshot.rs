@@ -9,6 +9,7 @@ pub(crate) trait AnyView: Send + Sync {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, ReplicaError>;
     fn heads(&self) -> Result<Vec<Head>, ReplicaError>;
     fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError>;
+    fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError>;
     fn rows<'a>(&'a self, query: &Query) -> Box<dyn Iterator<Item = Result<Row, ReplicaError>> + 'a>;
 }
 
@@ -23,6 +24,10 @@ impl<R: Read + Send + Sync> AnyView for View<R> {
 
     fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError> {
         Self::block(self, cid)
+    }
+
+    fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError> {
+        Self::is_merged(self, cid)
     }
 
     fn rows<'a>(&'a self, query: &Query) -> Box<dyn Iterator<Item = Result<Row, ReplicaError>> + 'a> {

@@ -94,7 +94,7 @@ impl LocalNetwork {
         Self { hub: Arc::new(Hub { options, state: Mutex::new(state) }) }
     }
 
-    /// A new member: its two parts, for one datastore. Members are numbered from 1. It leaves when its broadcaster is dropped.
+    /// A new member: its two parts, for one datastore. Members are numbered from 1. It leaves when both are dropped.
     #[must_use]
     pub fn join(&self) -> (LocalBroadcaster, LocalSyncer) {
         let (inbox, received) = mpsc::channel(self.hub.options.inbox_max.max(1));
@@ -104,7 +104,8 @@ impl LocalNetwork {
         state.members.insert(me, Member { inbox, blocks: None, connected: true });
         drop(state);
         let hub = self.hub.clone();
-        (LocalBroadcaster { me, hub: hub.clone(), received: AsyncMutex::new(received) }, LocalSyncer { me, hub })
+        let seat = Arc::new(Seat { me, hub });
+        (LocalBroadcaster { seat: seat.clone(), received: AsyncMutex::new(received) }, LocalSyncer { seat })
     }
 
     /// Takes a member off the network, or puts it back: one that is off hears nothing, and nobody hears it.
@@ -171,35 +172,47 @@ impl State {
     }
 }
 
+/// A place in the network, which both parts of a member hold.
+#[derive(Debug)]
+struct Seat {
+    me: Peer,
+    hub: Arc<Hub>,
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        lock(&self.hub.state).members.remove(&self.me);
+    }
+}
+
 /// The broadcaster of a member of a [`LocalNetwork`].
 #[derive(Debug)]
 pub struct LocalBroadcaster {
-    me: Peer,
-    hub: Arc<Hub>,
+    seat: Arc<Seat>,
     received: AsyncMutex<mpsc::Receiver<(Peer, Bytes)>>,
 }
 
 impl LocalBroadcaster {
     /// The member.
     #[must_use]
-    pub const fn peer(&self) -> Peer {
-        self.me
+    pub fn peer(&self) -> Peer {
+        self.seat.me
     }
 }
 
 impl Broadcaster for LocalBroadcaster {
     async fn broadcast(&self, payload: Bytes) -> Result<(), NetError> {
-        let mut state = lock(&self.hub.state);
-        let others: Vec<Peer> = state.members.keys().copied().filter(|peer| *peer != self.me).collect();
-        let fates: Vec<_> = others.into_iter().map(|peer| (peer, self.hub.draw(&mut state))).collect();
+        let mut state = lock(&self.seat.hub.state);
+        let others: Vec<Peer> = state.members.keys().copied().filter(|peer| *peer != self.seat.me).collect();
+        let fates: Vec<_> = others.into_iter().map(|peer| (peer, self.seat.hub.draw(&mut state))).collect();
         drop(state);
         for (to, fate) in fates {
             let payload = payload.clone();
             match fate {
                 None => {}
-                Some(Duration::ZERO) => self.hub.deliver(self.me, to, payload),
+                Some(Duration::ZERO) => self.seat.hub.deliver(self.seat.me, to, payload),
                 Some(takes) => {
-                    let (hub, from) = (self.hub.clone(), self.me);
+                    let (hub, from) = (self.seat.hub.clone(), self.seat.me);
                     drop(tokio::spawn(async move {
                         tokio::time::sleep(takes).await;
                         hub.deliver(from, to, payload);
@@ -215,40 +228,33 @@ impl Broadcaster for LocalBroadcaster {
     }
 }
 
-impl Drop for LocalBroadcaster {
-    fn drop(&mut self) {
-        lock(&self.hub.state).members.remove(&self.me);
-    }
-}
-
 /// The block exchange of a member of a [`LocalNetwork`].
 #[derive(Debug)]
 pub struct LocalSyncer {
-    me: Peer,
-    hub: Arc<Hub>,
+    seat: Arc<Seat>,
 }
 
 impl LocalSyncer {
     /// The member.
     #[must_use]
-    pub const fn peer(&self) -> Peer {
-        self.me
+    pub fn peer(&self) -> Peer {
+        self.seat.me
     }
 }
 
 impl DagSyncer for LocalSyncer {
     fn serve(&self, blocks: Blocks) {
-        if let Some(member) = lock(&self.hub.state).members.get_mut(&self.me) {
+        if let Some(member) = lock(&self.seat.hub.state).members.get_mut(&self.seat.me) {
             member.blocks = Some(blocks);
         }
     }
 
     async fn fetch(&self, cid: Cid, from: Option<Peer>) -> Result<Fetched, NetError> {
-        let peers = lock(&self.hub.state).askable(self.me, from);
+        let peers = lock(&self.seat.hub.state).askable(self.seat.me, from);
         for (from, blocks) in peers {
-            self.hub.travel().await;
+            self.seat.hub.travel().await;
             let found = blocks.get(cid).await;
-            self.hub.travel().await;
+            self.seat.hub.travel().await;
             if let Some(bytes) = found {
                 return Ok(Fetched { from, bytes });
             }

@@ -4,6 +4,7 @@ use crate::{
     datastore::WeakHandle,
     metrics,
     net::{DynSyncer, Fetched},
+    transfer,
 };
 use anabranch_core::{Cid, Input, Peer};
 use std::{
@@ -58,6 +59,11 @@ impl Fetches {
 
     /// Starts a fetch. An earlier one of the same block is given up; where too many run, the oldest is, and has failed.
     pub(super) fn start(&mut self, cid: Cid, from: Option<Peer>, attempt: u32) {
+        if let Some(handle) = self.owner.upgrade()
+            && transfer::fetch(&self.runtime, &handle, cid, attempt)
+        {
+            return;
+        }
         let Some(syncer) = self.syncer.clone() else {
             self.failed.push(Input::FetchFailed { cid, attempt });
             return;

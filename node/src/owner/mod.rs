@@ -10,15 +10,16 @@ mod outbox;
 mod timers;
 
 use crate::{
-    Committed, Error, OpenError, Options,
+    Change, Committed, Error, OpenError, Options,
     datastore::WeakHandle,
     message::{Message, Read, Reply},
     metrics,
     net::{DynBroadcaster, DynSyncer},
     shared::{Fate, Shared},
+    watch::HookThread,
 };
 use anabranch_core::{
-    Batch, Effect, Error as ReplicaError, Event, Input, Progress, Replica, Token, Validator, store::Store,
+    Batch, Effect, Error as ReplicaError, Event, Input, Outcome, Progress, Replica, Token, Validator, store::Store,
 };
 use fetches::Fetches;
 use outbox::Outbox;
@@ -69,13 +70,29 @@ pub(crate) struct Parts<S, V> {
     pub(crate) runtime: runtime::Handle,
     pub(crate) broadcaster: Option<Arc<dyn DynBroadcaster>>,
     pub(crate) syncer: Option<Arc<dyn DynSyncer>>,
+    pub(crate) hooks: Option<HookThread>,
 }
 
-/// A commit that has not been answered.
+/// Something that was asked for and has not been answered.
 struct Waiting {
-    reply: Reply<Committed>,
+    reply: Replies,
     /// Its share of what may wait, given back with the answer.
     _room: Option<OwnedSemaphorePermit>,
+}
+
+enum Replies {
+    Commit(Reply<Committed>),
+    Ask(Reply<Outcome>),
+}
+
+impl Replies {
+    // Whoever dropped the call does not want to know.
+    fn fail(self, why: Error) {
+        match self {
+            Self::Commit(reply) => drop(reply.send(Err(why))),
+            Self::Ask(reply) => drop(reply.send(Err(why))),
+        }
+    }
 }
 
 /// The owner.
@@ -89,13 +106,14 @@ pub(crate) struct Owner<S, V> {
     outbox: Option<Outbox>,
     fetches: Fetches,
     timers: Timers,
+    hooks: Option<HookThread>,
     /// Effects of the last step.
     out: Vec<Effect>,
     /// Effects that wait for the sync.
     held: Vec<Effect>,
     /// Whether something was stepped since the last sync.
     dirty: bool,
-    commits: BTreeMap<Token, Waiting>,
+    asked: BTreeMap<Token, Waiting>,
     tokens: u64,
     reads: Vec<Read>,
     /// Who waits for the end, once it has come.
@@ -108,12 +126,12 @@ struct Group {
     begun: Instant,
     messages: usize,
     bytes: usize,
-    commits: usize,
+    asked: usize,
 }
 
 impl Group {
     fn new() -> Self {
-        Self { begun: Instant::now(), messages: 0, bytes: 0, commits: 0 }
+        Self { begun: Instant::now(), messages: 0, bytes: 0, asked: 0 }
     }
 
     fn is_full(&self) -> bool {
@@ -129,7 +147,7 @@ where
 {
     /// Opens the store; says how that went; and if well, serves the queue to the end.
     pub(crate) fn run(parts: Parts<S, V>, queue: mpsc::Receiver<Message>, opened: Reply<(), OpenError>) {
-        let Parts { source, validator, options, shared, handle, runtime, broadcaster, syncer } = parts;
+        let Parts { source, validator, options, shared, handle, runtime, broadcaster, syncer, hooks } = parts;
         let inbox = broadcaster.clone().map(|from| (runtime.clone(), from, handle.clone()));
         let fetches = Fetches::new(runtime.clone(), syncer.clone(), handle.clone(), &options);
         let mut owner = Self {
@@ -141,11 +159,12 @@ where
             outbox: broadcaster.map(|to| Outbox::start(&runtime, to, options.broadcast_delay)),
             fetches,
             timers: Timers::new(runtime, handle),
+            hooks,
             options,
             out: Vec::new(),
             held: Vec::new(),
             dirty: false,
-            commits: BTreeMap::new(),
+            asked: BTreeMap::new(),
             tokens: 0,
             reads: Vec::new(),
             closing: None,
@@ -180,6 +199,7 @@ where
             self.open()?;
             tracing::info!("the store is open again");
             self.shared.events.reopened();
+            self.shared.watchers.reopened();
         }
         Ok(())
     }
@@ -211,7 +231,7 @@ where
                 None => match self.fetches.next_failed() {
                     Some(input) => self.step(input)?,
                     // Someone waits for the sync: merging goes on after it.
-                    None if self.group.commits > 0 || !self.has_more() => break,
+                    None if self.group.asked > 0 || !self.has_more() => break,
                     None => self.step(Input::Continue)?,
                 },
             }
@@ -232,7 +252,11 @@ where
     fn take(&mut self, message: Message) -> Result<(), ReplicaError> {
         self.group.messages += 1;
         match message {
-            Message::Commit { batch, reply, room } => self.commit(batch, reply, room),
+            Message::Commit { batch, reply, room } => {
+                self.group.bytes += batch_bytes(&batch);
+                self.ask(|token| Input::Commit { token, batch }, Replies::Commit(reply), room)
+            }
+            Message::Ask { what, reply, room } => self.ask(what, Replies::Ask(reply), room),
             Message::Input { input, room } => {
                 self.fetches.answered(&input);
                 if let Input::Block { bytes, .. } = &input {
@@ -260,29 +284,31 @@ where
         }
     }
 
-    fn commit(
+    /// Steps the replica with something that comes back with its token.
+    fn ask(
         &mut self,
-        batch: Batch,
-        reply: Reply<Committed>,
+        input: impl FnOnce(Token) -> Input,
+        reply: Replies,
         room: Option<OwnedSemaphorePermit>,
     ) -> Result<(), ReplicaError> {
         if self.replica.is_none() {
-            let _ = reply.send(Err(self.shared.error()));
+            reply.fail(self.shared.error());
             return Ok(());
         }
         self.tokens += 1;
         let token = Token(self.tokens);
-        self.group.commits += 1;
-        self.group.bytes += batch_bytes(&batch);
-        let done = self.step(Input::Commit { token, batch });
-        match &done {
+        self.group.asked += 1;
+        match self.step(input(token)) {
             Ok(()) => {
-                self.commits.insert(token, Waiting { reply, _room: room });
+                self.asked.insert(token, Waiting { reply, _room: room });
                 self.release_refused();
+                Ok(())
             }
-            Err(why) => drop(reply.send(Err(Error::Stopped(why.clone())))),
+            Err(why) => {
+                reply.fail(Error::Stopped(why.clone()));
+                Err(why)
+            }
         }
-        done
     }
 
     /// Steps the replica, if there is one, and carries out what waits for no sync.
@@ -318,12 +344,13 @@ where
         let begun = Instant::now();
         replica.sync()?;
         self.dirty = false;
-        metrics::synced(begun.elapsed(), self.group.commits);
+        metrics::synced(begun.elapsed(), self.group.asked);
         metrics::state(&replica.stats(), self.fetches.running());
-        tracing::trace!(messages = self.group.messages, commits = self.group.commits, bytes = self.group.bytes, took = ?begun.elapsed(), "synced");
-        for effect in std::mem::take(&mut self.held) {
-            self.release(effect);
-        }
+        tracing::trace!(messages = self.group.messages, asked = self.group.asked, bytes = self.group.bytes, took = ?begun.elapsed(), "synced");
+        // Who writes and then looks at what a watcher was told finds the write there.
+        let (told, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.held).into_iter().partition(|effect| matches!(effect, Effect::Notify(_)));
+        told.into_iter().chain(others).for_each(|effect| self.release(effect));
         Ok(())
     }
 
@@ -334,27 +361,46 @@ where
                     outbox.push(payload);
                 }
             }
-            Effect::Committed { token, blocks, .. } => self.answer(token, Ok(Committed { blocks, behind: 0 })),
+            Effect::Committed { token, blocks, behind } => self.committed(token, Committed { blocks, behind }),
+            Effect::Finished { token, outcome } => self.finished(token, outcome),
             Effect::Refused { token, why } => {
                 metrics::refused();
-                self.answer(token, Err(Error::Refused(why)));
+                if let Some(waiting) = self.asked.remove(&token) {
+                    waiting.reply.fail(Error::Refused(why));
+                }
             }
-            Effect::Notify(event) => self.notify(&event),
+            Effect::Notify(event) => self.notify(event),
             _ => {}
         }
     }
 
-    fn answer(&mut self, token: Token, outcome: Result<Committed, Error>) {
-        if let Some(waiting) = self.commits.remove(&token) {
-            // Whoever dropped the call does not want to know.
-            let _ = waiting.reply.send(outcome);
+    // Whoever dropped the call does not want to know.
+    fn committed(&mut self, token: Token, made: Committed) {
+        metrics::committed(made.behind);
+        if let Some(Waiting { reply: Replies::Commit(reply), .. }) = self.asked.remove(&token) {
+            let _ = reply.send(Ok(made));
         }
     }
 
-    fn notify(&self, event: &Event) {
-        metrics::event(event);
-        crate::events::log(event);
-        self.shared.events.tell(event);
+    fn finished(&mut self, token: Option<Token>, outcome: Outcome) {
+        tracing::debug!(?outcome, resumed = token.is_none(), "finished");
+        if let Some(Waiting { reply: Replies::Ask(reply), .. }) = token.and_then(|token| self.asked.remove(&token)) {
+            let _ = reply.send(Ok(outcome));
+        }
+    }
+
+    fn notify(&self, event: Event) {
+        metrics::event(&event);
+        if let Event::Changed { key, old, new } = event {
+            let change = Change { key, old, new };
+            self.shared.watchers.tell(&change);
+            if let Some(hooks) = &self.hooks {
+                hooks.tell(change);
+            }
+            return;
+        }
+        crate::events::log(&event);
+        self.shared.events.tell(&event);
     }
 
     fn answer_reads(&mut self) {
@@ -373,8 +419,8 @@ where
         self.held.clear();
         self.out.clear();
         self.dirty = false;
-        for waiting in std::mem::take(&mut self.commits).into_values() {
-            let _ = waiting.reply.send(Err(Error::Unknown(why.clone())));
+        for waiting in std::mem::take(&mut self.asked).into_values() {
+            waiting.reply.fail(Error::Unknown(why.clone()));
         }
         self.reads.clear();
         let store = self.replica.take().map(Replica::into_store);
@@ -392,15 +438,22 @@ where
         {
             tracing::warn!(limit = ?self.options.close_timeout, "closed before all announcements had left; they go out when the store is opened again");
         }
+        if let Some(hooks) = self.hooks.take()
+            && !hooks.close(self.options.close_timeout)
+        {
+            tracing::warn!(limit = ?self.options.close_timeout, "closed before a hook had returned");
+        }
         self.shared.set_fate(Fate::Closed);
         self.shared.events.end();
-        for waiting in std::mem::take(&mut self.commits).into_values() {
-            let _ = waiting.reply.send(Err(Error::Closed));
+        self.shared.watchers.end();
+        for waiting in std::mem::take(&mut self.asked).into_values() {
+            waiting.reply.fail(Error::Closed);
         }
         self.queue.close();
         while let Ok(message) = self.queue.try_recv() {
             match message {
                 Message::Commit { reply, .. } => drop(reply.send(Err(Error::Closed))),
+                Message::Ask { reply, .. } => drop(reply.send(Err(Error::Closed))),
                 Message::Reopen(reply) => drop(reply.send(Err(OpenError::Closed))),
                 Message::Close(reply) => drop(reply.send(())),
                 Message::Input { .. } | Message::Read(_) => {}

@@ -2,5 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod basics;
+mod durability;
+mod faulty;
+mod kit;
 mod network;
 mod support;
+mod transfer;
+mod watching;
