@@ -35,7 +35,7 @@ enum Wrong {
     EndsEarly,
     BlocksWhileReceiving,
     NeverFails,
-    WrongBlock,
+    CutsBlocks,
     CallsAllOnePeer,
 }
 
@@ -103,7 +103,7 @@ impl DagSyncer for WrongSyncer {
         match self.inner.fetch(cid, from).await {
             Err(_) if self.wrong == Wrong::NeverFails => std::future::pending().await,
             Err(error) => Err(error),
-            Ok(Fetched { bytes, .. }) if self.wrong == Wrong::WrongBlock && bytes.len() > 1_000 => {
+            Ok(Fetched { bytes, .. }) if self.wrong == Wrong::CutsBlocks && bytes.len() > 1_000 => {
                 Ok(Fetched { from: Peer(1), bytes: bytes.slice(..1_000) })
             }
             Ok(Fetched { from, .. }) if self.wrong == Wrong::CallsAllOnePeer => {
@@ -125,7 +125,7 @@ async fn broken_syncer(wrong: Wrong) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_kit_finds_syncers_that_are_wrong() {
-    let wrong = broken_syncer(Wrong::WrongBlock).await;
+    let wrong = broken_syncer(Wrong::CutsBlocks).await;
     assert!(wrong.contains("bytes of"), "{wrong}");
     let one = broken_syncer(Wrong::CallsAllOnePeer).await;
     assert!(one.contains("both called"), "{one}");

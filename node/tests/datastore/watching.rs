@@ -82,7 +82,7 @@ async fn watchers_and_hooks_see_exactly_what_becomes_visible() {
     }
     assert_eq!(mirror.values, expected);
     assert!(mirror.changes > 50, "{} changes", mirror.changes);
-    let hooked = hooked.lock().unwrap();
+    let hooked = std::mem::take(&mut *hooked.lock().unwrap());
     assert_eq!((&hooked.values, hooked.changes), (&expected, mirror.changes));
     let mut third = Mirror::default();
     while let Some(Told::Now(change)) = one.next().await {
