@@ -83,6 +83,27 @@ pub enum Outcome {
         /// upon (offer them again after the rest of the file), and those whose bytes are wrong.
         left: Vec<Cid>,
     },
+    /// A DAG was purged.
+    Purged {
+        /// Blocks of which stubs are left.
+        blocks: u64,
+        /// Keys that they named, each derived anew from the other blocks.
+        keys: u64,
+    },
+    /// All derived rows were made anew.
+    Rebuilt {
+        /// Blocks that are merged.
+        blocks: u64,
+        /// Blocks whose bytes were damaged. They were removed, and are fetched again.
+        damaged: u64,
+        /// Blocks that must be fetched, or wait for such.
+        owed: u64,
+    },
+    /// A block was given up.
+    Abandoned {
+        /// The block.
+        cid: Cid,
+    },
 }
 
 /// Why something was refused. Nothing has changed. Unless the replica was behind or busy, the same would be
@@ -121,6 +142,13 @@ pub enum Refusal {
     },
     /// A task is running, and there is one at a time.
     Busy,
+    /// The store is being rebuilt: until then nothing can be written.
+    Rebuilding,
+    /// Only a block that is owed and whose bytes are not here can be abandoned.
+    NotMissing {
+        /// The block.
+        cid: Cid,
+    },
 }
 
 impl fmt::Display for Refusal {
@@ -151,6 +179,13 @@ impl fmt::Display for Refusal {
                  wait until the replica has caught up"
             ),
             Self::Busy => f.write_str("another task (purge, verify or rebuild) is running; wait until it has finished"),
+            Self::Rebuilding => f.write_str("the store is being rebuilt from its blocks; wait until that has finished"),
+            Self::NotMissing { cid } => {
+                write!(
+                    f,
+                    "block {cid} is not missing: only a block that others wait for, and that is not here, can be abandoned"
+                )
+            }
             Self::DagNameTooLong { bytes } => {
                 write!(f, "DAG name of {bytes} bytes: at most {DAG_NAME_BYTES_MAX} are allowed; use a shorter name")
             }

@@ -22,6 +22,8 @@ pub enum Error {
         /// The newest one that this version reads.
         newest_known: u32,
     },
+    /// The store is being rebuilt, and nothing can be read before that is done. The replica has not stopped: step on.
+    Rebuilding,
     /// An earlier step or sync failed; open the store again.
     Stopped,
 }
@@ -38,6 +40,9 @@ impl fmt::Display for Error {
                 f,
                 "the store is in format {found}, and this version reads formats up to {newest_known}; use a newer version"
             ),
+            Self::Rebuilding => {
+                f.write_str("the store is being rebuilt from its blocks; read again when that has finished")
+            }
             Self::Stopped => f.write_str("an earlier step failed, so this replica has stopped; open its store again"),
         }
     }

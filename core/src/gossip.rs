@@ -41,6 +41,11 @@ impl Gossip {
         self.marks.remove(cid);
     }
 
+    /// There are no heads. The timer of an answer stays set.
+    pub(crate) fn forget_all(&mut self) {
+        self.marks.clear();
+    }
+
     /// Someone announced only what we have long merged: our heads are due, unless others announce them first.
     pub(crate) fn owe_answer(&mut self, out: &mut Vec<Effect>) {
         if !self.answer_due {

@@ -161,6 +161,31 @@ pub enum Input {
         /// What each block is said to be, checked against its bytes, and its bytes.
         blocks: Vec<(Cid, Bytes)>,
     },
+    /// The blocks of one DAG name that are merged by now are purged: their bytes go, and every key that they name
+    /// is derived anew from the blocks that remain. Local: no peer hears of it, and what of the name merges later, merges
+    /// as ever. A name without heads is done at once; otherwise it goes on in steps, every block of the store is read once,
+    /// and reads and writes go on meanwhile.
+    Purge {
+        /// Comes back with [`Outcome::Purged`](crate::Outcome::Purged).
+        token: Token,
+        /// The name. The empty one is the main DAG.
+        dag: DagName,
+    },
+    /// All rows that are derived from blocks are made anew from them. Until that is done reads give
+    /// [`Error::Rebuilding`](crate::Error::Rebuilding), writes are refused, and peers are not heard.
+    Rebuild {
+        /// Comes back with [`Outcome::Rebuilt`](crate::Outcome::Rebuilt).
+        token: Token,
+    },
+    /// A block that is owed and that no peer serves is given up: from now on it counts as merged without links, until it
+    /// turns up. A child of it is as high as it declares (below 2^62), or over its other parents where that is higher.
+    /// When the bytes come after all, the decision is undone; where that changes heights, by a rebuild.
+    Abandon {
+        /// Comes back with [`Outcome::Abandoned`](crate::Outcome::Abandoned).
+        token: Token,
+        /// The block.
+        cid: Cid,
+    },
     /// Go on with what the last step left: wanted after every [`Progress::More`](crate::Progress::More).
     Continue,
 }

@@ -3,7 +3,7 @@
 use crate::window::Window;
 use anabranch_core::{
     Bytes,
-    store::{Overlay, Read, Store, StoreError, Table, Visit, WriteBatch},
+    store::{Overlay, Read, Store, StoreError, Table, Visit, VisitKey, WriteBatch},
 };
 use std::ops::ControlFlow;
 
@@ -37,6 +37,8 @@ pub struct Buffered<S> {
 impl<S: Store> Buffered<S> {
     /// Lays the layer over an engine, reading the fronts of its small tables.
     ///
+    /// A damaged row is no error here but when it is read, so that the store can be opened to be rebuilt.
+    ///
     /// # Errors
     /// When the engine cannot be read.
     pub fn new(engine: S) -> Result<Self, StoreError> {
@@ -52,7 +54,12 @@ impl<S: Store> Buffered<S> {
         let window_rows_max = rows_max.max(2);
         let mut windows = std::array::from_fn(|_| None);
         for table in WINDOWED {
-            windows[table as usize] = Some(Window::read(&engine, table, &[], window_rows_max)?);
+            windows[table as usize] = match Window::read(&engine, table, &[], window_rows_max) {
+                Ok(window) => Some(window),
+                // Whoever reads the damaged row is told; a rebuild can do without. The table is read from the engine.
+                Err(StoreError::Corrupt(_)) => None,
+                Err(error) => return Err(error),
+            };
         }
         Ok(Self { engine, held: Overlay::new(), held_bytes: 0, windows, window_rows_max, failed: false })
     }
@@ -100,6 +107,24 @@ impl<S: Store> Buffered<S> {
         self.held_bytes = self.held_bytes.saturating_sub(key + row + ROW_BYTES);
     }
 
+    /// Visits the rows that the table's window holds. Gives where the scan goes on below it, if it does.
+    fn scan_window<'a>(
+        &'a self,
+        table: Table,
+        prefix: &'a [u8],
+        from: &'a [u8],
+        visit: &mut Visit<'_>,
+    ) -> Option<&'a [u8]> {
+        let from = from.max(prefix);
+        let Some(window) = &self.windows[table as usize] else { return Some(from) };
+        for (key, row) in window.from(from) {
+            if !key.starts_with(prefix) || visit(key, row) == ControlFlow::Break(()) {
+                return None;
+            }
+        }
+        window.bound().map(|bound| from.max(bound))
+    }
+
     /// Hands what is held to the engine.
     fn flush(&mut self) -> Result<(), StoreError> {
         self.check()?;
@@ -123,7 +148,11 @@ impl<S: Store> Buffered<S> {
         for table in WINDOWED {
             if let Some(from) = self.windows[table as usize].as_ref().and_then(Window::bound_of_empty).cloned() {
                 let rows = Merged { held: &self.held, engine: &self.engine };
-                self.windows[table as usize] = Some(Window::read(&rows, table, &from, self.window_rows_max)?);
+                self.windows[table as usize] = match Window::read(&rows, table, &from, self.window_rows_max) {
+                    Ok(window) => Some(window),
+                    Err(StoreError::Corrupt(_)) => None,
+                    Err(error) => return Err(error),
+                };
             }
         }
         Ok(())
@@ -147,6 +176,10 @@ impl<S: Read> Read for Merged<'_, S> {
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.held.scan(self.engine, table, prefix, from, visit)
     }
+
+    fn scan_keys(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
+        self.held.scan_keys(self.engine, table, prefix, from, visit)
+    }
 }
 
 impl<S: Store> Read for Buffered<S> {
@@ -160,19 +193,18 @@ impl<S: Store> Read for Buffered<S> {
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.check()?;
-        let mut from = from.max(prefix);
-        if let Some(window) = &self.windows[table as usize] {
-            for (key, row) in window.from(from) {
-                if !key.starts_with(prefix) || visit(key, row) == ControlFlow::Break(()) {
-                    return Ok(());
-                }
-            }
-            match window.bound() {
-                Some(bound) => from = from.max(bound),
-                None => return Ok(()),
-            }
+        match self.scan_window(table, prefix, from, visit) {
+            Some(from) => Merged { held: &self.held, engine: &self.engine }.scan(table, prefix, from, visit),
+            None => Ok(()),
         }
-        Merged { held: &self.held, engine: &self.engine }.scan(table, prefix, from, visit)
+    }
+
+    fn scan_keys(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
+        self.check()?;
+        match self.scan_window(table, prefix, from, &mut |key, _| visit(key)) {
+            Some(from) => Merged { held: &self.held, engine: &self.engine }.scan_keys(table, prefix, from, visit),
+            None => Ok(()),
+        }
     }
 }
 

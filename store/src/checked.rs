@@ -2,7 +2,7 @@
 
 use anabranch_core::{
     Bytes,
-    store::{Read, Store, StoreError, Table, Visit, WriteBatch},
+    store::{Read, Store, StoreError, Table, Visit, VisitKey, WriteBatch},
 };
 use bytes::{BufMut, BytesMut};
 use std::ops::ControlFlow;
@@ -67,6 +67,10 @@ impl<S: Read> Read for Checked<S> {
             }
         })?;
         damage
+    }
+
+    fn scan_keys(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
+        self.0.scan_keys(table, prefix, from, visit)
     }
 }
 

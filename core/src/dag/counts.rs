@@ -33,6 +33,10 @@ pub(crate) struct Counts {
     pub(crate) pending_bytes: u64,
     /// The generation of obligations that become known now.
     pub(crate) generation: u32,
+    /// Purged blocks: so many rows of [`Table::Stubs`].
+    pub(crate) purged: u64,
+    /// Abandoned blocks: the other rows of [`Table::Stubs`].
+    pub(crate) abandoned: u64,
 }
 
 impl Counts {
@@ -60,7 +64,7 @@ impl Counts {
     }
 
     /// The words of the row, in their order. New ones go to the end.
-    fn fields<'a>(&'a mut self, generation: &'a mut u64) -> [&'a mut u64; 12] {
+    fn fields<'a>(&'a mut self, generation: &'a mut u64) -> [&'a mut u64; 14] {
         [
             &mut self.merged,
             &mut self.void,
@@ -74,6 +78,8 @@ impl Counts {
             &mut self.ready,
             &mut self.pending_bytes,
             generation,
+            &mut self.purged,
+            &mut self.abandoned,
         ]
     }
 }

@@ -83,6 +83,18 @@ pub(crate) fn is_head<S: Read>(rows: &Txn<'_, S>, cid: &Cid, node: &Node) -> Res
     Ok(rows.get(Table::Heads, &row_key(dag, *height, cid))?.is_some())
 }
 
+/// Takes the headship of a merged good block, whatever covers it.
+pub(crate) fn behead<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, cid: &Cid) -> Result<(), Error> {
+    if let Some(Node::Good { height, dag, .. }) = rows.node(cid)? {
+        let key = row_key(&dag, height, cid);
+        if rows.get(Table::Heads, &key)?.is_some() {
+            rows.remove(Table::Heads, key);
+            counts.heads -= 1;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a merged good block a head: at its merge none of its descendants is merged.
 pub(crate) fn add<S: Read>(
     rows: &mut Txn<'_, S>,

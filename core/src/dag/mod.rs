@@ -4,3 +4,4 @@ pub(crate) mod counts;
 pub(crate) mod heads;
 pub(crate) mod node;
 pub(crate) mod pending;
+pub(crate) mod stubs;

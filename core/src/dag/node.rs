@@ -7,6 +7,9 @@
 //! void     2 | height u64 | count u32 | digest* of so many heads | digest* of void blocks below
 //! pending  3 | depth u32 | size u64 | body 0 or 1 | count u32 of parents it waits for | digest* of them, up to 4 | since
 //! wanted   4 | depth u32 | since
+//! purged   5 | height u64 | DAG name
+//! gone     6                                 abandoned
+//! back     7 | as pending                    abandoned, and turned up since
 //!
 //! since = u32, left out where it is 0
 //! ```
@@ -45,9 +48,16 @@ pub(crate) enum Node {
         missing: Missing,
         /// The generation of obligations that it belongs to; moves only while commits wait for obligations.
         since: u32,
+        /// Whether it was abandoned, and has turned up since: no child waits for it.
+        abandoned: bool,
     },
     /// Only its CID is known, from the links of a block that waits for it.
     Wanted { depth: u32, since: u32 },
+    /// It was merged and good, and its DAG was purged since. Ancestry and height are all that is left of it: it
+    /// is never a head, and passes no headship on.
+    Purged { height: u64, dag: DagName },
+    /// An operator has given it up, since nobody serves it: its children are merged without it.
+    Abandoned,
 }
 
 /// How many parents a pending block names in its row; where it waits for more, they are edges of their own.
@@ -77,16 +87,26 @@ impl Missing {
 }
 
 impl Node {
-    /// The height of a merged block.
+    /// The height of a merged or purged block.
     pub(crate) const fn height(&self) -> Option<u64> {
         match self {
-            Self::Good { height, .. } | Self::Void { height, .. } => Some(*height),
-            Self::Pending { .. } | Self::Wanted { .. } => None,
+            Self::Good { height, .. } | Self::Void { height, .. } | Self::Purged { height, .. } => Some(*height),
+            Self::Pending { .. } | Self::Wanted { .. } | Self::Abandoned => None,
         }
     }
 
     pub(crate) const fn is_merged(&self) -> bool {
-        self.height().is_some()
+        matches!(self, Self::Good { .. } | Self::Void { .. })
+    }
+
+    /// Whether it was given up, whether or not it has turned up since.
+    pub(crate) const fn is_abandoned(&self) -> bool {
+        matches!(self, Self::Abandoned | Self::Pending { abandoned: true, .. })
+    }
+
+    /// Whether no child waits for it: it is merged, purged or abandoned.
+    pub(crate) const fn is_decided(&self) -> bool {
+        self.height().is_some() || self.is_abandoned()
     }
 
     fn encode(&self) -> Bytes {
@@ -105,8 +125,8 @@ impl Node {
                 row.extend_from_slice(&(heads.len() as u32).to_le_bytes());
                 heads.iter().chain(through).for_each(|cid| row.extend_from_slice(cid.digest()));
             }
-            Self::Pending { depth, size, body, missing, since } => {
-                row.push(3);
+            Self::Pending { depth, size, body, missing, since, abandoned } => {
+                row.push(if *abandoned { 7 } else { 3 });
                 row.extend_from_slice(&depth.to_le_bytes());
                 row.extend_from_slice(&size.to_le_bytes());
                 row.push(u8::from(*body));
@@ -124,6 +144,12 @@ impl Node {
                 row.extend_from_slice(&depth.to_le_bytes());
                 put_since(&mut row, *since);
             }
+            Self::Purged { height, dag } => {
+                row.push(5);
+                row.extend_from_slice(&height.to_le_bytes());
+                row.extend_from_slice(dag.as_str().as_bytes());
+            }
+            Self::Abandoned => row.push(6),
         }
         row.into()
     }
@@ -145,7 +171,7 @@ impl Node {
                 let cids = |digests: &[[u8; 32]]| digests.iter().copied().map(Cid::from_digest).collect();
                 Self::Void { height, heads: cids(heads), through: cids(through) }
             }
-            3 => {
+            3 | 7 => {
                 let (depth, rest) = take_u32(rest)?;
                 let (size, rest) = take_u64(rest)?;
                 let (body, rest) = rest.split_first()?;
@@ -157,12 +183,17 @@ impl Node {
                 } else {
                     Missing::Few(digests.iter().copied().map(Cid::from_digest).collect())
                 };
-                Self::Pending { depth, size, body: *body == 1, missing, since }
+                Self::Pending { depth, size, body: *body == 1, missing, since, abandoned: *tag == 7 }
             }
             4 => {
                 let (depth, rest) = take_u32(rest)?;
                 Self::Wanted { depth, since: take_since(rest)? }
             }
+            5 => {
+                let (height, name) = take_u64(rest)?;
+                Self::Purged { height, dag: DagName::new(String::from(core::str::from_utf8(name).ok()?)) }
+            }
+            6 => Self::Abandoned,
             _ => return None,
         })
     }

@@ -5,6 +5,7 @@
 //! ```text
 //! Waiting  'c' | parent | child                    a child that waits for the parent
 //! Waiting  'm' | child | parent                    the same edge, by child, where it waits for more than its node's row names
+//! Waiting  'a' | parent | child                    a child that was merged without its abandoned parent
 //! Wants    0 | inverted depth u32 | digest         must be fetched now, deepest first
 //! Wants    1 | inverted depth u32 | digest → size  dropped body, fetched when there is room
 //! Ready    digest → since                          all parents merged and the body here
@@ -34,6 +35,7 @@ pub(crate) enum Want {
 
 const CHILDREN: u8 = b'c';
 const MISSING: u8 = b'm';
+const WITHOUT: u8 = b'a';
 
 fn edge(side: u8, of: &Cid, other: &Cid) -> Vec<u8> {
     let mut row = edges_of(side, of);
@@ -108,7 +110,7 @@ pub(crate) fn release<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) -> Result<Ve
     for (row, _) in rows.scan(Table::Waiting, &prefix, &prefix, usize::MAX)? {
         let cid = cid_at_end(&row)?;
         rows.remove(Table::Waiting, row);
-        let Some(Node::Pending { depth, size, body, missing, since }) = rows.node(&cid)? else {
+        let Some(Node::Pending { depth, size, body, missing, since, abandoned }) = rows.node(&cid)? else {
             return Err(Error::Corrupt(format!("block {cid} waits for a parent and is not pending")));
         };
         let missing = match missing {
@@ -124,7 +126,7 @@ pub(crate) fn release<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) -> Result<Ve
         if missing.is_empty() {
             free.push(Freed { cid, depth, size, body, since });
         }
-        rows.put_node(&cid, &Node::Pending { depth, size, body, missing, since });
+        rows.put_node(&cid, &Node::Pending { depth, size, body, missing, since, abandoned });
     }
     Ok(free)
 }
@@ -143,6 +145,34 @@ pub(crate) fn missing<S: Read>(
             rows.scan(Table::Waiting, &prefix, &prefix, limit)?.iter().map(|(row, _)| cid_at_end(row)).collect()
         }
     }
+}
+
+/// Forgets what a block waits for.
+pub(crate) fn stop_waiting<S: Read>(rows: &mut Txn<'_, S>, child: &Cid, missing: Missing) -> Result<(), Error> {
+    let is_edges = matches!(missing, Missing::Edges(_));
+    for parent in self::missing(rows, child, missing, usize::MAX)? {
+        rows.remove(Table::Waiting, edge(CHILDREN, &parent, child));
+        if is_edges {
+            rows.remove(Table::Waiting, edge(MISSING, child, &parent));
+        }
+    }
+    Ok(())
+}
+
+/// Notes that a child is merged without its abandoned parent.
+pub(crate) fn merged_without<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid, child: &Cid) {
+    rows.put(Table::Waiting, edge(WITHOUT, parent, child), Bytes::new());
+}
+
+/// The children that were merged without this abandoned parent. They are forgotten.
+pub(crate) fn take_merged_without<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) -> Result<Vec<Cid>, Error> {
+    let prefix = edges_of(WITHOUT, parent);
+    let mut children = Vec::new();
+    for (row, _) in rows.scan(Table::Waiting, &prefix, &prefix, usize::MAX)? {
+        children.push(cid_at_end(&row)?);
+        rows.remove(Table::Waiting, row);
+    }
+    Ok(children)
 }
 
 /// Adds a row of wants.
@@ -185,8 +215,13 @@ pub(crate) fn wants<S: Read>(
 /// Keeps the body of a block that cannot be merged yet.
 pub(crate) fn keep_body<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, depth: u32, cid: &Cid, bytes: &Bytes) {
     rows.put(Table::Blocks, cid.to_row(), bytes.clone());
-    rows.put(Table::Bodies, body_key(depth, cid), size_row(bytes.len() as u64));
-    counts.pending_bytes += bytes.len() as u64;
+    has_body(rows, counts, depth, cid, bytes.len() as u64);
+}
+
+/// As `keep_body`, of a body that is in the store.
+pub(crate) fn has_body<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, depth: u32, cid: &Cid, size: u64) {
+    rows.put(Table::Bodies, body_key(depth, cid), size_row(size));
+    counts.pending_bytes += size;
 }
 
 /// A pending block's parents are all merged and its body is here: it is not dropped any more.
@@ -222,8 +257,8 @@ pub(crate) fn drop_bodies<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, b
         let depth = u32::from_be_bytes(*key.first_chunk().ok_or_else(damaged)?);
         rows.remove(Table::Bodies, key);
         rows.remove(Table::Blocks, cid.to_row());
-        let Some(Node::Pending { missing, since, .. }) = rows.node(&cid)? else { return Err(damaged()) };
-        rows.put_node(&cid, &Node::Pending { depth, size, body: false, missing, since });
+        let Some(Node::Pending { missing, since, abandoned, .. }) = rows.node(&cid)? else { return Err(damaged()) };
+        rows.put_node(&cid, &Node::Pending { depth, size, body: false, missing, since, abandoned });
         want(rows, counts, Want::WhenRoom, depth, &cid, size);
         counts.pending_bytes -= size;
     }

@@ -74,6 +74,12 @@ impl Fetcher {
         (self.lanes.totals().reserved, self.lanes.totals().dropped)
     }
 
+    /// Forgets all that is to be fetched. The timer stays set.
+    pub(crate) fn forget_all(&mut self) {
+        let (ticking, suppliers) = (self.ticking, core::mem::take(&mut self.suppliers));
+        *self = Self { ticking, suppliers, ..Self::default() };
+    }
+
     pub(crate) fn holds(&self, cid: &Cid) -> bool {
         self.tasks.contains_key(cid)
     }

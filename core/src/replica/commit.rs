@@ -48,8 +48,17 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let blocks = made.iter().map(|made| made.cid).collect();
         let tip = made.last().map(|made| (made.cid, made.part.delta.dag.clone()));
         for Made { cid, bytes, links, part } in made {
+            if self.is_rebuilding() {
+                // An abandoned block was made here again. The others are merged with all else.
+                self.rows.put(Table::Blocks, cid.to_row(), bytes);
+                continue;
+            }
             let was_obligation = self.supersede(&cid, bytes.len() as u64)?;
             self.rows.put(Table::Blocks, cid.to_row(), bytes);
+            if self.is_abandoned(&cid)? {
+                self.come_back(cid, &Block { links, delta: Ok(part.delta) })?;
+                continue;
+            }
             self.merge_good(cid, &links, &part.delta, &part.removals)?;
             if was_obligation {
                 self.release(&cid)?;
@@ -96,7 +105,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             part.delta.dag = dag.clone();
             part.delta.priority = priority(height, &tips);
             let links: Vec<Cid> = tips.iter().map(|tip| tip.cid).collect();
-            let bytes = Block::encode(&links, &part.delta);
+            let (cid, bytes) = self.encode(&links, &mut part.delta)?;
             if bytes.len() > BLOCK_BYTES_WRITTEN_MAX {
                 // Only a part of a single write can be so large.
                 let key = part.delta.elements.first().map_or_else(|| Key::new("/"), |element| element.key.clone());
@@ -105,11 +114,24 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             if !self.is_good(&links, &part.delta) {
                 return Ok(Err(Refusal::ByValidator));
             }
-            let cid = Cid::of(&bytes);
             tips = alloc::vec![Tip { cid, height, declared: part.delta.priority }];
             made.push(Made { cid, bytes, links, part });
         }
         Ok(Ok(made))
+    }
+
+    /// The block of a delta. After a purge of its name, it may be one that is decided: an old root, say. That one says
+    /// nothing any more, so the block declares more until it is another.
+    fn encode(&self, links: &[Cid], delta: &mut Delta) -> Result<(Cid, Bytes), Error> {
+        loop {
+            let bytes = Block::encode(links, delta);
+            let cid = Cid::of(&bytes);
+            let may_be_decided = self.counts.purged > 0 || self.task.is_some();
+            if !(may_be_decided && self.rows.node(&cid)?.is_some_and(|node| node.height().is_some())) {
+                return Ok((cid, bytes));
+            }
+            delta.priority += 1;
+        }
     }
 
     /// Whether the validator takes a block that we make: what others would void is not made.

@@ -25,6 +25,11 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 left.push(cid);
                 continue;
             }
+            if self.is_rebuilding() {
+                // An abandoned block was among them, and all is merged anew.
+                left.push(cid);
+                continue;
+            }
             match self.take_in(cid, &bytes)? {
                 Taken::Yes => taken.push(cid),
                 Taken::Left => left.push(cid),
@@ -33,7 +38,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         self.merge_ready()?;
         let (mut merged, mut pending) = (0, 0);
         for cid in taken {
-            if self.rows.node(&cid)?.is_some_and(|node| node.is_merged()) { merged += 1 } else { pending += 1 }
+            if self.rows.node(&cid)?.is_some_and(|node| node.height().is_some()) { merged += 1 } else { pending += 1 }
         }
         let outcome = Outcome::Imported { merged, pending, wrong, left };
         self.out.push(Effect::Finished { token: Some(token), outcome });
@@ -42,7 +47,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     fn take_in(&mut self, cid: Cid, bytes: &Bytes) -> Result<Taken, Error> {
         match self.rows.node(&cid)? {
-            Some(Node::Good { .. } | Node::Void { .. } | Node::Pending { body: true, .. }) => {}
+            Some(Node::Good { .. } | Node::Void { .. } | Node::Purged { .. } | Node::Pending { body: true, .. }) => {}
             Some(Node::Pending { depth, missing, since, .. }) => {
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
                 self.body_came_back(cid, bytes, Owed { depth, since }, missing)?;
@@ -51,6 +56,11 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
                 let block = self.read(bytes);
                 self.admit(None, cid, bytes, block, Owed { depth, since })?;
+            }
+            Some(Node::Abandoned) => {
+                let since = self.owed();
+                let block = self.read(bytes);
+                self.admit(None, cid, bytes, block, Owed { depth: 0, since })?;
             }
             None => {
                 let block = self.read(bytes);

@@ -8,6 +8,7 @@ use crate::{
         node::Node,
         pending::{self, Freed, Want},
     },
+    limits::PRIORITY_DECLARED_END,
     set::{self, Removal},
     store::{Store, Table},
     wire::{Block, Delta},
@@ -19,7 +20,7 @@ const READY_PAGE: usize = 256;
 
 impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Merges what is ready, up to the step's limit: what this step has freed, then what earlier ones left.
-    pub(super) fn merge_ready(&mut self) -> Result<(), Error> {
+    pub(crate) fn merge_ready(&mut self) -> Result<(), Error> {
         let (mut merged_bytes, mut page) = (0, Vec::new().into_iter());
         while merged_bytes < self.config.step_bytes_max.max(1) {
             let (cid, since) = match self.ready.pop_front() {
@@ -54,8 +55,11 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// Merges an obligation whose parents are all merged and whose bytes are here.
-    fn merge(&mut self, cid: Cid, block: &Block, since: u32) -> Result<(), Error> {
+    pub(crate) fn merge(&mut self, cid: Cid, block: &Block, since: u32) -> Result<(), Error> {
         self.met(since);
+        if self.is_abandoned(&cid)? {
+            return self.come_back(cid, block);
+        }
         match &block.delta {
             Ok(delta) => self.merge_good(cid, &block.links, delta, &[])?,
             Err(_) => self.merge_void(cid, &block.links)?,
@@ -64,7 +68,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// A block is merged: the children that waited for nothing else come next.
-    pub(super) fn release(&mut self, cid: &Cid) -> Result<(), Error> {
+    pub(crate) fn release(&mut self, cid: &Cid) -> Result<(), Error> {
         for child in pending::release(&mut self.rows, cid)? {
             self.free(child)?;
         }
@@ -73,7 +77,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// Merges a good block: its links, its delta, and its headship. `ranks` are those of the
     /// tombstones' targets, in their order, where the caller knows them.
-    pub(super) fn merge_good(
+    pub(crate) fn merge_good(
         &mut self,
         cid: Cid,
         links: &[Cid],
@@ -81,7 +85,8 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         ranks: &[Removal],
     ) -> Result<(), Error> {
         let parents = self.parents(links)?;
-        let height = height_over(&parents);
+        let height = height_over(&parents, delta.priority);
+        self.note_abandoned(&cid, &parents);
         let mut gone = Vec::new();
         for (parent, node) in &parents {
             heads::cover(&mut self.rows, &mut self.counts, &delta.dag, parent, node, &mut gone)?;
@@ -90,6 +95,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         heads::add(&mut self.rows, &mut self.counts, &cid, &delta.dag, height, delta.priority);
         set::apply(&mut self.rows, &mut self.counts, &cid, height, delta, ranks)?;
         self.rows.put_node(&cid, &Node::Good { height, declared: delta.priority, dag: delta.dag.clone() });
+        self.gather_merged(&cid, height, delta)?;
         self.counts.misdeclared += u64::from(delta.priority != height);
         self.merged(cid, height, delta.dag.clone(), false);
         Ok(())
@@ -98,7 +104,8 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Merges a void block: it stands for ancestry and passes headship through, and no more.
     fn merge_void(&mut self, cid: Cid, links: &[Cid]) -> Result<(), Error> {
         let parents = self.parents(links)?;
-        let height = height_over(&parents);
+        let height = height_over(&parents, 0);
+        self.note_abandoned(&cid, &parents);
         let (heads, through) = heads::under(&self.rows, &parents)?;
         set::forget_early(&mut self.rows, &mut self.counts, &cid)?;
         self.rows.put_node(&cid, &Node::Void { height, heads, through });
@@ -110,12 +117,22 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     fn merged(&mut self, cid: Cid, height: u64, dag: DagName, void: bool) {
         self.counts.merged += 1;
         self.counts.height_max = self.counts.height_max.max(height);
-        self.out.push(Effect::Notify(Event::Merged { cid, height, dag, void }));
+        // A rebuild merges nothing that was not merged before.
+        if !self.is_rebuilding() {
+            self.out.push(Effect::Notify(Event::Merged { cid, height, dag, void }));
+        }
     }
 
-    fn parents(&self, links: &[Cid]) -> Result<Vec<(Cid, Node)>, Error> {
+    /// Notes which parents a block is merged without.
+    fn note_abandoned(&mut self, cid: &Cid, parents: &[(Cid, Node)]) {
+        for (parent, _) in parents.iter().filter(|(_, node)| node.is_abandoned()) {
+            pending::merged_without(&mut self.rows, parent, cid);
+        }
+    }
+
+    pub(crate) fn parents(&self, links: &[Cid]) -> Result<Vec<(Cid, Node)>, Error> {
         let parent = |link: &Cid| match self.rows.node(link)? {
-            Some(node) if node.is_merged() => Ok((*link, node)),
+            Some(node) if node.is_decided() => Ok((*link, node)),
             _ => Err(Error::Corrupt(format!("block {link} is a parent of a block to be merged, and is not merged"))),
         };
         links.iter().map(parent).collect()
@@ -145,7 +162,10 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 }
 
-/// 1 + the greatest height of the parents; 1 for a root (DESIGN: height is a fact of the DAG).
-fn height_over(parents: &[(Cid, Node)]) -> u64 {
-    1 + parents.iter().filter_map(|(_, node)| node.height()).max().unwrap_or(0)
+/// 1 + the greatest height of the parents; 1 for a root (DESIGN: height is a fact of the DAG). Where a parent is abandoned,
+/// and so its height unknown, what the block declares is believed, if it is more and no nonsense.
+pub(crate) fn height_over(parents: &[(Cid, Node)], declared: u64) -> u64 {
+    let known = 1 + parents.iter().filter_map(|(_, node)| node.height()).max().unwrap_or(0);
+    let is_believed = declared < PRIORITY_DECLARED_END && parents.iter().any(|(_, node)| node.is_abandoned());
+    if is_believed { known.max(declared) } else { known }
 }

@@ -9,14 +9,15 @@ mod receive;
 mod step;
 mod waits;
 
+pub(crate) use merge::height_over;
 pub use read::View;
+pub(crate) use step::Step;
 
 use crate::{
-    Bytes, Cid, Config, DagName, Effect, Error, Input, Key, MergeAll, Query, Row, Timer, Validator,
-    dag::counts::Counts, fetch::Fetcher, gossip, gossip::Gossip, store::Store,
+    Bytes, Cid, Config, DagName, Effect, Error, Input, Key, MergeAll, Query, Row, Stub, TaskStatus, Timer, Validator,
+    dag::counts::Counts, fetch::Fetcher, gossip, gossip::Gossip, store::Store, task::Running,
 };
 use alloc::{string::ToString, vec::Vec};
-use step::Step;
 use waits::Waits;
 
 /// Whether a step left work to do.
@@ -43,14 +44,18 @@ pub struct Head {
 /// Numbers about a replica, some of the store and some of this moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Stats {
-    /// Blocks merged, void ones included. Durable.
+    /// Blocks merged, void ones included, and purged ones not. Durable.
     pub merged: u64,
     /// Void blocks merged. Durable.
     pub void: u64,
     /// Good blocks merged that declare another priority than their height. Durable.
     pub misdeclared: u64,
-    /// The greatest height of a merged block. Durable.
+    /// The greatest height that a merged block had, purged since or not. Durable.
     pub height_max: u64,
+    /// Purged blocks, of which only the height is left. Durable.
+    pub purged: u64,
+    /// Abandoned blocks. Durable.
+    pub abandoned: u64,
     /// Heads, of all DAG names. Durable.
     pub heads: u64,
     /// Tombstones that wait for their target. Durable.
@@ -81,6 +86,7 @@ pub struct Replica<S, V = MergeAll> {
     config: Config,
     validator: V,
     counts: Counts,
+    task: Option<Running>,
     fetch: Fetcher,
     gossip: Gossip,
     waits: Waits,
@@ -110,12 +116,39 @@ impl<S: Store, V: Validator> Replica<S, V> {
     pub fn open_with(mut store: S, config: Config, validator: V, out: &mut Vec<Effect>) -> Result<Self, Error> {
         step::check_format(&mut store)?;
         let counts = Counts::read(&store)?;
+        let task = Running::read(&store)?;
         let (fetch, gossip, waits) = (Fetcher::default(), Gossip::default(), Waits::default());
-        let mut replica = Self { store, config, validator, counts, fetch, gossip, waits, stopped: false };
+        let mut replica = Self { store, config, validator, counts, task, fetch, gossip, waits, stopped: false };
         replica.transact(out, |step| {
             gossip::set_round(step.config, step.out);
+            if step.is_rebuilding() {
+                return Ok(());
+            }
             step.announce_all(|_, _| true)?;
             step.load_obligations()
+        })?;
+        Ok(replica)
+    }
+
+    /// Opens a store that may be too damaged to be opened, and begins to [rebuild](Input::Rebuild) it from its blocks. A task
+    /// that was running is begun anew after that.
+    ///
+    /// # Errors
+    /// When the store fails, or was written in a format that this version does not know.
+    pub fn open_rebuilding(mut store: S, config: Config, validator: V, out: &mut Vec<Effect>) -> Result<Self, Error> {
+        step::check_format_of_damaged(&mut store)?;
+        let task = match Running::read(&store) {
+            Err(Error::Corrupt(_)) => None,
+            task => task?,
+        };
+        let (counts, waits) = (Counts::default(), Waits::default());
+        let (fetch, gossip) = (Fetcher::default(), Gossip::default());
+        let mut replica = Self { store, config, validator, counts, task, fetch, gossip, waits, stopped: false };
+        replica.transact(out, |step| {
+            gossip::set_round(step.config, step.out);
+            step.begin_rebuild(None);
+            step.counts.write(&mut step.rows);
+            Ok(())
         })?;
         Ok(replica)
     }
@@ -129,7 +162,10 @@ impl<S: Store, V: Validator> Replica<S, V> {
     /// When the store fails or is damaged. Then nothing of the step is in the store, `out` is as it
     /// was, and the replica has stopped: open its store again.
     pub fn step(&mut self, input: Input, out: &mut Vec<Effect>) -> Result<Progress, Error> {
+        let phase = self.task().map(|task| task.phase);
+        let (was_rebuilding, effects) = (self.is_rebuilding(), out.len());
         self.transact(out, |step| match input {
+            input if step.is_rebuilding() => step.while_rebuilding(input),
             Input::Commit { token, batch } => step.commit_or_wait(token, batch),
             Input::Broadcast { from, payload } => step.hear(from, &payload),
             Input::Block { from, cid, bytes, attempt } => step.receive(from, cid, &bytes, attempt),
@@ -145,14 +181,31 @@ impl<S: Store, V: Validator> Replica<S, V> {
                 Ok(())
             }
             Input::Import { token, blocks } => step.import(token, blocks),
-            Input::Continue => step.merge_ready(),
+            Input::Purge { token, dag } => step.purge(token, dag),
+            Input::Continue => {
+                step.merge_ready()?;
+                step.go_on()
+            }
+            Input::Rebuild { token } => {
+                step.rebuild(token);
+                Ok(())
+            }
+            Input::Abandon { token, cid } => step.abandon(token, cid),
         })?;
+        if was_rebuilding && phase != self.task().map(|task| task.phase) {
+            // A store that holds commits back would still come by the damaged rows that the phase has removed.
+            self.sync().inspect_err(|_| out.truncate(effects))?;
+        }
         Ok(self.progress())
     }
 
     /// Whether there is work for [`Input::Continue`], as after reopening in the middle of merging.
     pub fn progress(&self) -> Progress {
-        if self.counts.ready > 0 || self.waits.is_due() { Progress::More } else { Progress::Done }
+        if self.counts.ready > 0 || self.task.is_some() || self.waits.is_due() {
+            Progress::More
+        } else {
+            Progress::Done
+        }
     }
 
     /// Makes all steps so far durable; then the effects that [wait for it](Effect::waits_for_sync) may leave.
@@ -193,20 +246,27 @@ impl<S: Store, V: Validator> Replica<S, V> {
         if self.stopped {
             return Err(Error::Stopped);
         }
+        if self.is_rebuilding() {
+            return Err(Error::Rebuilding);
+        }
         let rows = self.store.snapshot().inspect_err(|_| self.stopped = true)?;
         Ok(View::new(rows))
     }
 
-    const fn view(&self) -> View<&S> {
-        View::new(&self.store)
+    fn view(&self) -> Result<View<&S>, Error> {
+        if self.is_rebuilding() { Err(Error::Rebuilding) } else { Ok(View::new(&self.store)) }
+    }
+
+    const fn is_rebuilding(&self) -> bool {
+        matches!(&self.task, Some(running) if running.is_rebuild())
     }
 
     /// The key's value, or `None` when no version of it lives. One read of the store.
     ///
     /// # Errors
-    /// When the store fails or is damaged; likewise for all reads below.
+    /// When the store fails or is damaged; [`Error::Rebuilding`] while it is being rebuilt. Likewise for all reads below.
     pub fn get(&self, key: &Key) -> Result<Option<Bytes>, Error> {
-        self.view().get(key)
+        self.view()?.get(key)
     }
 
     /// Whether the key has a value. One read of the store.
@@ -214,7 +274,7 @@ impl<S: Store, V: Validator> Replica<S, V> {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn has(&self, key: &Key) -> Result<bool, Error> {
-        self.view().has(key)
+        self.view()?.has(key)
     }
 
     /// The length of the key's value in bytes. One read of the store.
@@ -222,7 +282,7 @@ impl<S: Store, V: Validator> Replica<S, V> {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn size(&self, key: &Key) -> Result<Option<usize>, Error> {
-        self.view().size(key)
+        self.view()?.size(key)
     }
 
     /// The rows that the query selects, collected; [`View::rows`] streams them.
@@ -230,7 +290,7 @@ impl<S: Store, V: Validator> Replica<S, V> {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn query(&self, query: &Query) -> Result<Vec<Row>, Error> {
-        self.view().rows(query).collect()
+        self.view()?.rows(query).collect()
     }
 
     /// All heads, by DAG name, highest first.
@@ -238,7 +298,7 @@ impl<S: Store, V: Validator> Replica<S, V> {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn heads(&self) -> Result<Vec<Head>, Error> {
-        self.view().heads()
+        self.view()?.heads()
     }
 
     /// The bytes of a block that is merged or pending here: the answer to another peer's fetch.
@@ -246,29 +306,42 @@ impl<S: Store, V: Validator> Replica<S, V> {
     /// # Errors
     /// As [`get`](Self::get).
     pub fn block(&self, cid: &Cid) -> Result<Option<Bytes>, Error> {
-        self.view().block(cid)
+        self.view()?.block(cid)
     }
 
-    /// Whether the block is merged here.
+    /// Whether the block is merged here, and was not purged since.
     ///
     /// # Errors
     /// As [`get`](Self::get).
     pub fn is_merged(&self, cid: &Cid) -> Result<bool, Error> {
-        self.view().is_merged(cid)
+        self.view()?.is_merged(cid)
     }
 
-    /// Up to `limit` merged blocks in order of their CIDs, after the one given.
+    /// Up to `limit` merged blocks in order of their CIDs, after the one given. Purged ones are left out.
     ///
     /// # Errors
     /// As [`get`](Self::get).
     pub fn merged(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<Cid>, Error> {
-        self.view().merged(after, limit)
+        self.view()?.merged(after, limit)
+    }
+
+    /// Up to `limit` purged and abandoned blocks in order of their CIDs, after the one given.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn stubs(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<(Cid, Stub)>, Error> {
+        self.view()?.stubs(after, limit)
+    }
+
+    /// The task that runs, and how far it is.
+    pub fn task(&self) -> Option<&TaskStatus> {
+        self.task.as_ref().map(|running| &running.task.status)
     }
 
     /// Whether there are obligations: blocks below something that a peer announced and whose bytes
-    /// were right, which are not merged yet. Rumours do not count.
+    /// were right, which are not merged yet. Rumours do not count. A replica that is being rebuilt is behind.
     pub const fn is_behind(&self) -> bool {
-        self.counts.obligations > 0
+        self.counts.obligations > 0 || self.is_rebuilding()
     }
 
     /// Numbers about this replica.
@@ -279,6 +352,8 @@ impl<S: Store, V: Validator> Replica<S, V> {
             void: counts.void,
             misdeclared: counts.misdeclared,
             height_max: counts.height_max,
+            purged: counts.purged,
+            abandoned: counts.abandoned,
             heads: counts.heads,
             early_tombstones: counts.early,
             obligations: counts.obligations,

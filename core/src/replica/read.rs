@@ -3,7 +3,10 @@
 use super::Head;
 use crate::{
     Bytes, Cid, Error, Key,
-    dag::{heads, node},
+    dag::{
+        heads, node,
+        stubs::{self, Stub},
+    },
     query::{Query, Rows},
     set::record,
     store::{Read, Table},
@@ -84,6 +87,24 @@ impl<R: Read> View<R> {
     pub fn is_merged(&self, cid: &Cid) -> Result<bool, Error> {
         let row = self.rows.get(Table::Nodes, cid.digest())?;
         row.map_or(Ok(false), |row| Ok(node::decode_row(cid, &row)?.is_merged()))
+    }
+
+    /// Up to `limit` purged and abandoned blocks in order of their CIDs, after the one given.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn stubs(&self, after: Option<&Cid>, limit: usize) -> Result<Vec<(Cid, Stub)>, Error> {
+        let mut from = after.map(|cid| cid.digest().to_vec()).unwrap_or_default();
+        from.extend(after.map(|_| 0));
+        let mut found = Vec::new();
+        self.rows.scan(Table::Stubs, &[], &from, &mut |key, row| {
+            if found.len() >= limit {
+                return ControlFlow::Break(());
+            }
+            found.push(stubs::decode_row(key, row));
+            ControlFlow::Continue(())
+        })?;
+        found.into_iter().collect()
     }
 
     /// Up to `limit` merged blocks in order of their CIDs, after the one given.

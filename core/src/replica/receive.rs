@@ -35,11 +35,11 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         if announcement.bad > 0 {
             self.out.push(Effect::Notify(Event::BadBroadcast { from, heads: announcement.bad }));
         }
-        let (mut stale, mut pending, mut news) = (0, false, Vec::new());
+        let (mut stale, mut purged, mut pending, mut news) = (0, 0, false, Vec::new());
         let mut looks = LOOKS_BELOW_MAX;
         for cid in &announcement.heads {
             match self.rows.node(cid)? {
-                None => {
+                None | Some(Node::Abandoned) => {
                     self.fetch.rumour(*cid, from, self.config);
                     news.push(*cid);
                 }
@@ -48,6 +48,8 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                     pending = true;
                 }
                 Some(node) if heads::is_head(&self.rows, cid, &node)? => self.gossip.heard(*cid),
+                // Decided: it is not fetched, and whoever announces it need not lag.
+                Some(node) if self.is_being_purged(cid, &node)? => purged += 1,
                 Some(_) => stale += 1,
             }
         }
@@ -55,7 +57,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             self.fetch.supplied(from);
             self.fetch.wake(from);
         }
-        if stale > 0 && stale == announcement.heads.len() {
+        if stale > 0 && stale + purged == announcement.heads.len() {
             self.gossip.owe_answer(self.out);
         }
         self.fetch.pump(self.config, self.out);
@@ -93,7 +95,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             return Ok(());
         }
         match self.rows.node(&cid)? {
-            Some(Node::Good { .. } | Node::Void { .. } | Node::Pending { body: true, .. }) => {
+            Some(Node::Good { .. } | Node::Void { .. } | Node::Purged { .. } | Node::Pending { body: true, .. }) => {
                 self.fetch.done(&cid);
                 return Ok(());
             }
@@ -107,6 +109,12 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
                 let block = self.read(bytes);
                 self.admit(Some(from), cid, bytes, block, Owed { depth, since })?;
+            }
+            Some(Node::Abandoned) => {
+                self.fetch.supplied(from);
+                let since = self.owed();
+                let block = self.read(bytes);
+                self.admit(Some(from), cid, bytes, block, Owed { depth: 0, since })?;
             }
             None => {
                 let block = self.read(bytes);
@@ -129,7 +137,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// A block as this replica counts it: void also when the validator says so.
-    pub(super) fn read(&self, bytes: &Bytes) -> Block {
+    pub(crate) fn read(&self, bytes: &Bytes) -> Block {
         let mut block = Block::decode(bytes);
         if block.delta.is_ok() && self.validator.judge(&block) == Verdict::Void {
             block.delta = Err(wire::Flaw::Refused);
@@ -162,7 +170,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let (mut missing, mut wanted) = (Vec::new(), Vec::new());
         for link in &block.links {
             match self.rows.node(link)? {
-                Some(node) if node.is_merged() => continue,
+                Some(node) if node.is_decided() => continue,
                 Some(Node::Wanted { .. }) => wanted.push(*link),
                 Some(_) => {}
                 None => {
@@ -191,7 +199,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// A block becomes known by a link to it: it is owed from now on.
-    fn owe(&mut self, cid: &Cid, depth: u32) {
+    pub(crate) fn owe(&mut self, cid: &Cid, depth: u32) {
         let since = self.owed();
         self.rows.put_node(cid, &Node::Wanted { depth, since });
         pending::want(&mut self.rows, &mut self.counts, Want::Now, depth, cid, 0);
@@ -216,7 +224,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Keeps a block that waits for its parents, its body as long as there is room.
     fn keep(&mut self, cid: Cid, bytes: &Bytes, owed: Owed, missing: Missing) -> Result<(), Error> {
         let Owed { depth, since } = owed;
-        self.rows.put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true, missing, since });
+        let abandoned = self.is_abandoned(&cid)?;
+        self.rows
+            .put_node(&cid, &Node::Pending { depth, size: bytes.len() as u64, body: true, missing, since, abandoned });
         pending::keep_body(&mut self.rows, &mut self.counts, depth, &cid, bytes);
         pending::drop_bodies(&mut self.rows, &mut self.counts, self.config.pending_bytes_max)
     }

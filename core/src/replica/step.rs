@@ -12,6 +12,7 @@ use crate::{
     gossip::{self, Gossip},
     limits::BROADCAST_BYTES_MAX,
     store::{Store, Table, Txn, WriteBatch},
+    task::Running,
     wire,
 };
 use alloc::{collections::VecDeque, string::String, vec::Vec};
@@ -30,17 +31,18 @@ const LOAD_BELOW: usize = 512;
 const REFETCHES_MAX: usize = 64;
 
 /// The state of a step.
-pub(super) struct Step<'a, S, V> {
-    pub(super) rows: Txn<'a, S>,
-    pub(super) counts: Counts,
+pub(crate) struct Step<'a, S, V> {
+    pub(crate) rows: Txn<'a, S>,
+    pub(crate) counts: Counts,
     /// Blocks that may be merged, known to this step alone, and since when they are obligations.
-    pub(super) ready: VecDeque<(Cid, u32)>,
-    pub(super) fetch: &'a mut Fetcher,
-    pub(super) gossip: &'a mut Gossip,
-    pub(super) waits: &'a mut Waits,
-    pub(super) config: &'a Config,
-    pub(super) validator: &'a V,
-    pub(super) out: &'a mut Vec<Effect>,
+    pub(crate) ready: VecDeque<(Cid, u32)>,
+    pub(crate) task: &'a mut Option<Running>,
+    pub(crate) fetch: &'a mut Fetcher,
+    pub(crate) gossip: &'a mut Gossip,
+    pub(crate) waits: &'a mut Waits,
+    pub(crate) config: &'a Config,
+    pub(crate) validator: &'a V,
+    pub(crate) out: &'a mut Vec<Effect>,
 }
 
 impl<'a, S: Store, V: Validator> Step<'a, S, V> {
@@ -50,12 +52,13 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         out: &'a mut Vec<Effect>,
         work: impl FnOnce(&mut Self) -> Result<(), Error>,
     ) -> Result<(WriteBatch, Counts), Error> {
-        let Replica { store, config, validator, counts, fetch, gossip, waits, .. } = replica;
-        let before = *counts;
+        let Replica { store, config, validator, counts, task, fetch, gossip, waits, .. } = replica;
+        let (before, task_before) = (*counts, task.clone());
         let mut step = Self {
             rows: Txn::new(store),
             counts: before,
             ready: VecDeque::new(),
+            task,
             fetch,
             gossip,
             waits,
@@ -68,18 +71,22 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         for (cid, since) in core::mem::take(&mut step.ready) {
             pending::ready(&mut step.rows, &mut step.counts, &cid, since);
         }
-        step.fetch_more()?;
-        if step.config.report_changes {
+        if !step.is_rebuilding() {
+            step.fetch_more()?;
+        }
+        // Who followed changes before a rebuild has to look at all that is there after it.
+        if step.config.report_changes && !task_before.as_ref().is_some_and(Running::is_rebuild) {
             step.report_changes()?;
         }
         if step.counts != before {
             step.counts.write(&mut step.rows);
         }
+        Running::write(task_before.as_ref(), step.task.as_ref(), &mut step.rows);
         Ok((step.rows.into_batch(), step.counts))
     }
 
     /// Announces the heads that `takes` lets through, in as few messages as fit.
-    pub(super) fn announce_all(
+    pub(crate) fn announce_all(
         &mut self,
         mut takes: impl FnMut(&mut Gossip, &crate::Head) -> bool,
     ) -> Result<(), Error> {
@@ -177,6 +184,18 @@ pub(super) fn check_format<S: Store>(store: &mut S) -> Result<(), Error> {
             found => return Err(Error::UnknownFormat { found, newest_known: FORMAT }),
         }
     }
+    mark_format(store)
+}
+
+/// As `check_format`, where the row may be damaged: what is derived is made anew, in our format.
+pub(super) fn check_format_of_damaged<S: Store>(store: &mut S) -> Result<(), Error> {
+    match check_format(store) {
+        Err(Error::Corrupt(_)) => mark_format(store),
+        done => done,
+    }
+}
+
+fn mark_format<S: Store>(store: &mut S) -> Result<(), Error> {
     let row = Bytes::copy_from_slice(&FORMAT.to_le_bytes());
     let rows = alloc::vec![(Table::Meta, Bytes::from_static(FORMAT_ROW), Some(row))];
     Ok(store.commit(WriteBatch { rows })?)

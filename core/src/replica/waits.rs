@@ -35,7 +35,7 @@ struct Waiting {
 
 /// All commits that wait, and what they wait for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Waits {
+pub(crate) struct Waits {
     /// Oldest first. One that came later knows of no less, so they go in their order.
     queue: VecDeque<Waiting>,
     bytes: u64,
@@ -150,14 +150,14 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// A new obligation is known. Gives the generation for its row.
-    pub(super) fn owed(&mut self) -> u32 {
+    pub(crate) fn owed(&mut self) -> u32 {
         self.counts.obligations += 1;
         self.waits.owed(self.counts.generation);
         self.counts.generation
     }
 
     /// An obligation, known since that generation, is one no more.
-    pub(super) fn met(&mut self, since: u32) {
+    pub(crate) fn met(&mut self, since: u32) {
         self.counts.obligations -= 1;
         self.waits.met(since);
     }
@@ -177,9 +177,8 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         Ok(())
     }
 
-    /// Refuses all commits that wait.
-    #[allow(dead_code, reason = "a rebuild calls it")]
-    pub(super) fn refuse_waiting(&mut self, why: &Refusal) {
+    /// Refuses all commits that wait: a rebuild begins.
+    pub(crate) fn refuse_waiting(&mut self, why: &Refusal) {
         let waits = core::mem::take(self.waits);
         self.waits.ticking = waits.ticking;
         let refused = waits.queue.into_iter().map(|waiting| Effect::Refused { token: waiting.token, why: why.clone() });

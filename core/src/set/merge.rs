@@ -71,7 +71,8 @@ pub(crate) fn targets<S: Read>(rows: &Txn<'_, S>, key: &Key) -> Result<Vec<Remov
     Ok(removals.rev().chain([winner]).collect())
 }
 
-fn early_key(target: &Cid, key: &Key) -> Vec<u8> {
+/// The row of a tombstone that waits for its target.
+pub(crate) fn early_key(target: &Cid, key: &Key) -> Vec<u8> {
     let mut row = Vec::with_capacity(32 + key.as_bytes().len());
     row.extend_from_slice(target.digest());
     row.extend_from_slice(key.as_bytes());
@@ -148,7 +149,7 @@ fn remove_row_or_wait<S: Read>(
         Some(rank) => rank,
         None => match rows.node(&removal.target)? {
             Some(Node::Good { height, declared, .. }) => height.min(declared),
-            Some(Node::Void { .. }) => return Ok(()),
+            Some(Node::Void { .. } | Node::Purged { .. }) => return Ok(()),
             _ => {
                 let row = early_key(&removal.target, key);
                 if rows.get(Table::Early, &row)?.is_none() {

@@ -2,6 +2,6 @@
 
 mod merge;
 pub(crate) mod record;
-mod versions;
+pub(crate) mod versions;
 
-pub(crate) use merge::{Removal, apply, forget_early, targets};
+pub(crate) use merge::{Removal, apply, early_key, forget_early, targets};

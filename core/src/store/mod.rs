@@ -102,6 +102,9 @@ impl core::error::Error for StoreError {}
 /// What [`Read::scan`] calls for each row: key and value.
 pub type Visit<'a> = dyn FnMut(&[u8], &Bytes) -> ControlFlow<()> + 'a;
 
+/// What [`Read::scan_keys`] calls for each row: its key.
+pub type VisitKey<'a> = dyn FnMut(&[u8]) -> ControlFlow<()> + 'a;
+
 /// Reading rows.
 pub trait Read {
     /// The row's bytes, or `None` where there is no such row.
@@ -116,6 +119,15 @@ pub trait Read {
     /// # Errors
     /// When the engine cannot read or finds damage.
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
+
+    /// As [`scan`](Self::scan), keys only. A row whose value is damaged shows too, so that it can be told or
+    /// removed: a layer that checks values passes this on to what is below it.
+    ///
+    /// # Errors
+    /// When the engine cannot read.
+    fn scan_keys(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
+        self.scan(table, prefix, from, &mut |key, _| visit(key))
+    }
 }
 
 impl<R: Read + ?Sized> Read for &R {
@@ -125,6 +137,10 @@ impl<R: Read + ?Sized> Read for &R {
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         (**self).scan(table, prefix, from, visit)
+    }
+
+    fn scan_keys(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
+        (**self).scan_keys(table, prefix, from, visit)
     }
 }
 

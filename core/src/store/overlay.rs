@@ -1,7 +1,7 @@
 //! Changes that are not in the store yet.
 
 use super::{
-    Read, StoreError, Table, Visit, WriteBatch,
+    Read, StoreError, Table, Visit, VisitKey, WriteBatch,
     row_key::{Comparable, Probe, RowKey},
 };
 use alloc::collections::BTreeMap;
@@ -86,6 +86,21 @@ impl Overlay {
         Ok(())
     }
 
+    /// As [`Read::scan_keys`] over the rows below with these changes.
+    ///
+    /// # Errors
+    /// When the rows below cannot be read.
+    pub fn scan_keys(
+        &self,
+        below: &(impl Read + ?Sized),
+        table: Table,
+        prefix: &[u8],
+        from: &[u8],
+        visit: &mut VisitKey<'_>,
+    ) -> Result<(), StoreError> {
+        self.scan(&KeysOnly(below), table, prefix, from, &mut |key, _| visit(key))
+    }
+
     /// The changes of a table whose key begins with `prefix` and is at least `from`, in order; `None` for rows that are removed.
     pub fn changes_from(
         &self,
@@ -106,5 +121,18 @@ impl Overlay {
         let rows =
             self.changes.into_iter().map(|(key, row)| (Table::ALL[usize::from(key.table())], key.into_bytes(), row));
         WriteBatch { rows: rows.collect() }
+    }
+}
+
+/// Rows whose values nobody looks at.
+struct KeysOnly<'a, R: ?Sized>(&'a R);
+
+impl<R: Read + ?Sized> Read for KeysOnly<'_, R> {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.0.get(table, key)
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.0.scan_keys(table, prefix, from, &mut |key| visit(key, &Bytes::new()))
     }
 }

@@ -5,6 +5,10 @@ use alloc::vec::Vec;
 use bytes::Bytes;
 use core::ops::ControlFlow;
 
+/// A row that is there and cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damaged;
+
 /// Rows of a store with the changes of a step laid over them. Nothing reaches the store before
 /// the step is whole, so that a commit never holds a part of a block.
 pub(crate) struct Txn<'s, S> {
@@ -59,6 +63,34 @@ impl<'s, S: Read> Txn<'s, S> {
     /// The row as the store has it, without the changes.
     pub(crate) fn before(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         self.store.get(table, key)
+    }
+
+    /// As `scan`, keys only: rows whose values are damaged show too.
+    pub(crate) fn scan_keys(
+        &self,
+        table: Table,
+        prefix: &[u8],
+        from: &[u8],
+        limit: usize,
+    ) -> Result<Vec<Bytes>, StoreError> {
+        let mut found = Vec::new();
+        if limit == 0 {
+            return Ok(found);
+        }
+        self.changes.scan_keys(self.store, table, prefix, from, &mut |key| {
+            found.push(Bytes::copy_from_slice(key));
+            if found.len() < limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        Ok(found)
+    }
+
+    /// A row that is to be told of and not to stop at when it is damaged.
+    pub(crate) fn get_or_damage(&self, table: Table, key: &[u8]) -> Result<Result<Option<Bytes>, Damaged>, StoreError> {
+        match self.get(table, key) {
+            Ok(row) => Ok(Ok(row)),
+            Err(StoreError::Corrupt(_)) => Ok(Err(Damaged)),
+            Err(error) => Err(error),
+        }
     }
 
     /// The changes, tables in their order and keys ascending.

@@ -1,7 +1,7 @@
 //! What must hold of a replica whatever came to it.
 
-use super::{Fold, Node, Rng, fold, hex};
-use anabranch_core::{Bytes, Cid, Validator, wire::Block};
+use super::{Facts, Fold, Node, Rng, World, fold, fold_with, hex};
+use anabranch_core::{Bytes, Cid, Validator, store::Table, wire::Block};
 
 /// The replica's state, heads, merged blocks and their counts are those of the fold.
 pub fn is_fold<V: Validator + Clone>(node: &Node<V>, fold: &Fold, what: &str) {
@@ -14,6 +14,29 @@ pub fn is_fold<V: Validator + Clone>(node: &Node<V>, fold: &Fold, what: &str) {
     assert_eq!(stats.heads, fold.heads.len() as u64, "count of heads, {what}");
     assert_eq!(stats.height_max, fold.merged.values().copied().max().unwrap_or(0), "greatest height, {what}");
     assert_eq!((stats.obligations, node.replica.is_behind()), (0, false), "obligations, {what}");
+}
+
+/// As `is_fold`, where some blocks are decided without their bytes.
+pub fn is_fold_with<V: Validator + Clone>(node: &Node<V>, world: &World, facts: &Facts, what: &str) {
+    let fold = fold_with(world, facts, &anabranch_core::MergeAll);
+    let tallest = fold.merged.values().chain(facts.purged.values().map(|(height, _)| height)).max();
+    assert_eq!(node.state(), fold.state, "state, {what}");
+    assert_eq!(node.heads(), fold.heads, "heads, {what}");
+    assert_eq!(node.merged(), fold.merged.keys().copied().collect(), "merged blocks, {what}");
+    let stats = node.replica.stats();
+    let found =
+        [stats.merged, stats.void, stats.heads, stats.height_max, stats.obligations, stats.purged, stats.abandoned];
+    let counts = [fold.merged.len(), fold.void.len(), fold.heads.len(), facts.purged.len(), facts.abandoned.len()];
+    let [merged, void, heads, purged, abandoned] = counts.map(|count| count as u64);
+    let wanted = [merged, void, heads, tallest.copied().unwrap_or(0), 0, purged, abandoned];
+    assert_eq!(found, wanted, "merged, void, heads, height, obligations, purged and abandoned, {what}");
+    assert_eq!(node.facts(), (facts.purged.clone(), facts.abandoned.clone()), "stubs, {what}");
+    for cid in facts.purged.keys().chain(&facts.abandoned) {
+        assert_eq!(node.replica.block(cid), Ok(None), "no bytes of {cid}, {what}");
+        assert_eq!(node.replica.is_merged(cid), Ok(false), "{cid}, {what}");
+    }
+    assert_eq!(node.rows(Table::Derive), 0, "a task that is done leaves nothing behind, {what}");
+    assert_eq!(node.replica.task(), None, "{what}");
 }
 
 /// The replica shows the fold of the blocks that it has merged, no more and no less. A void block may

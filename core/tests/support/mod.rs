@@ -8,11 +8,12 @@ pub mod disk;
 pub mod fold;
 pub mod net;
 pub mod node;
+pub mod recount;
 pub mod rng;
 
 pub use blocks::{World, block, cid, hex, put_block, tombstone_block};
 pub use disk::{Disk, Ops};
-pub use fold::{Fold, fold};
+pub use fold::{Facts, Fold, fold, fold_with};
 pub use net::Net;
 pub use node::{Fetch, Node};
 pub use rng::Rng;

@@ -2,8 +2,8 @@
 
 use super::{Disk, Ops, World, blocks::announcement};
 use anabranch_core::{
-    Batch, Bytes, Cid, Config, Effect, Error, Event, Input, Key, MergeAll, Outcome, Peer, Progress, Query, Refusal,
-    Replica, Timer, Token, Validator,
+    Batch, Bytes, Cid, Config, DagName, Effect, Error, Event, Input, Key, MergeAll, Outcome, Peer, Progress, Query,
+    Refusal, Replica, Stub, Timer, Token, Validator,
 };
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -197,6 +197,21 @@ impl<V: Validator + Clone> Node<V> {
         self.commit(Batch::new().delete(key))
     }
 
+    /// Asks for something other than a commit, and goes on to its end. The last thing that finished is it.
+    pub fn ask(&mut self, input: impl FnOnce(Token) -> Input) -> Result<Outcome, Refusal> {
+        let token = self.token();
+        self.input(input(token));
+        match self.finished.last() {
+            Some((Some(done), outcome)) if *done == token => Ok(outcome.clone()),
+            _ => Err(self.outcomes.remove(&token).expect("it finishes or is refused").expect_err("it is no commit")),
+        }
+    }
+
+    pub fn purge(&mut self, dag: &str) -> Outcome {
+        let dag = DagName::new(dag);
+        self.ask(|token| Input::Purge { token, dag }).expect("a purge is not refused")
+    }
+
     // ---- what comes from others
 
     /// A peer announces these blocks.
@@ -301,6 +316,23 @@ impl<V: Validator + Clone> Node<V> {
     /// All that it has merged.
     pub fn world(&self) -> World {
         self.merged().into_iter().map(|cid| (cid, self.bytes(&cid))).collect()
+    }
+
+    /// What it has decided without the bytes: heights and names of purged blocks, and abandoned ones.
+    pub fn facts(&self) -> (BTreeMap<Cid, (u64, String)>, BTreeSet<Cid>) {
+        let (mut purged, mut abandoned) = (BTreeMap::new(), BTreeSet::new());
+        let mut last = None;
+        loop {
+            let more = self.replica.stubs(last.as_ref(), 3).expect("a read");
+            let Some((end, _)) = more.last() else { return (purged, abandoned) };
+            last = Some(*end);
+            for (cid, stub) in more {
+                match stub {
+                    Stub::Purged { height, dag } => drop(purged.insert(cid, (height, dag.as_str().to_owned()))),
+                    Stub::Abandoned => drop(abandoned.insert(cid)),
+                }
+            }
+        }
     }
 
     /// All that was announced since the last call, message by message.

@@ -5,7 +5,7 @@
 use crate::script::{Run, Watch};
 use anabranch_core::{
     Bytes, Error,
-    store::{Read, Store, StoreError, Table, Visit, WriteBatch},
+    store::{Read, Store, StoreError, Table, Visit, VisitKey, WriteBatch},
 };
 use std::{cell::RefCell, fs::File, io::Write, path::Path, rc::Rc};
 
@@ -80,6 +80,10 @@ impl<S: Store> Read for Marked<S> {
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.store.scan(table, prefix, from, visit)
+    }
+
+    fn scan_keys(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
+        self.store.scan_keys(table, prefix, from, visit)
     }
 }
 

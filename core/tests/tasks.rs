@@ -1,0 +1,421 @@
+//! Rebuild and abandon: what they keep, what they mend, and that a crash anywhere changes nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod support;
+
+use anabranch_core::{
+    Batch, Bytes, Cid, Config, DagName, Effect, Error, Input, Key, MergeAll, Outcome, Peer, Progress, Refusal, Replica,
+    Stub, TaskKind, Timer,
+    store::{MemoryStore, Read, Store, StoreError, Table, Visit, VisitKey, WriteBatch},
+    wire::Block,
+};
+use std::collections::BTreeSet;
+use support::{
+    Disk, Facts, Node, World,
+    blocks::{self, block, block_in, nobody_serves, put_block, tombstone_block, void_block, world},
+    check,
+    recount::{check_counts, table},
+};
+
+fn in_dag(name: &str) -> Batch {
+    Batch::for_dag(DagName::new(name))
+}
+
+fn small_steps() -> Config {
+    Config { step_bytes_max: 300, ..Config::default() }
+}
+
+fn rebuild(node: &mut Node) -> Outcome {
+    node.ask(|token| Input::Rebuild { token }).expect("a rebuild is not refused")
+}
+
+fn abandon(node: &mut Node, cid: Cid) -> Result<Outcome, Refusal> {
+    node.ask(|token| Input::Abandon { token, cid })
+}
+
+/// A node that has been given these blocks and no others.
+fn given(blocks: &[&Bytes]) -> Node {
+    let mut node = Node::new();
+    blocks.iter().for_each(|bytes| node.receive(bytes));
+    node.pull(&World::new());
+    node
+}
+
+// ---- rebuild
+
+/// A replica that has something in every table: pending and dropped bodies, wants, early tombstones, stubs, void blocks.
+fn full() -> (Node, World) {
+    let config = Config { pending_bytes_max: 250, ..small_steps() };
+    let mut node = Node::with(config);
+    let void = void_block(&[], 1);
+    let over_void = block_in("m", &[Cid::of(&void)], 2, &[("m", "1")], &[]);
+    let unserved = put_block(&[nobody_serves(1)], 7, "k", "given up below");
+    let early = tombstone_block(&[], 1, "e", nobody_serves(2));
+    let pending = blocks::chain(8, |n| (format!("p{n}"), n.to_string()));
+    let all = world(pending.iter().chain([&void, &over_void, &unserved, &early]));
+    for bytes in [&void, &over_void, &unserved, &early].into_iter().chain(pending[1..].iter().rev()) {
+        node.receive(bytes);
+    }
+    let fetch = node.fetches.iter().position(|fetch| fetch.cid == Cid::of(&void)).unwrap();
+    let fetch = node.fetches.swap_remove(fetch);
+    node.answer(fetch, &void);
+    for n in 0..12 {
+        node.put("versions", &format!("{n}"));
+        node.commit(in_dag("n").put("n", n.to_string()).put("versions", "n"));
+    }
+    node.purge("n");
+    abandon(&mut node, nobody_serves(1)).unwrap();
+    let stats = node.replica.stats();
+    assert!(stats.obligations > 4 && stats.purged == 12 && stats.abandoned == 1 && stats.void == 1, "{stats:?}");
+    assert!(stats.early_tombstones == 1 && node.rows(Table::Bodies) > 0 && node.rows(Table::Versions) > 0, "{stats:?}");
+    assert!(stats.pending_bytes <= 250);
+    (node, all)
+}
+
+/// All rows that are derived from merged blocks and stubs alone: not those that depend on how a block became known.
+fn derived(rows: &MemoryStore) -> Vec<(Vec<u8>, Bytes)> {
+    let tables = [Table::Heads, Table::Keys, Table::Versions, Table::Early, Table::Stubs];
+    tables.into_iter().flat_map(|of| table(rows, of)).collect()
+}
+
+#[test]
+fn a_rebuild_gives_the_same_and_owes_the_same() {
+    let (mut node, all) = full();
+    let (before, stats) = (derived(node.replica.store().rows()), node.replica.stats());
+    let owed: BTreeSet<Vec<u8>> = owed(node.replica.store().rows());
+    node.events.clear();
+    let outcome = rebuild(&mut node);
+    let now = node.replica.stats();
+    assert_eq!(outcome, Outcome::Rebuilt { blocks: stats.merged, damaged: 0, owed: now.obligations });
+    assert_eq!(derived(node.replica.store().rows()), before);
+    check_counts(&node, "rebuilt");
+    assert!(owed.is_subset(&self::owed(node.replica.store().rows())), "nothing that was owed is forgotten");
+    assert_eq!(node.events, [], "nothing has happened");
+    assert_eq!(node.rows(Table::Derive), 0);
+    let node = &mut node.crash();
+    node.settle(&all);
+    assert_eq!(node.get("p7"), Some("7".into()));
+}
+
+/// The blocks that are pending or wanted.
+fn owed(rows: &MemoryStore) -> BTreeSet<Vec<u8>> {
+    table(rows, Table::Nodes).into_iter().filter(|(_, row)| matches!(row[0], 3 | 4 | 7)).map(|(cid, _)| cid).collect()
+}
+
+#[test]
+fn a_crash_after_any_commit_of_a_rebuild_resumes_it() {
+    let (node, all) = full();
+    let (before, owed) = (derived(node.replica.store().rows()), owed(node.replica.store().rows()));
+    let config = node.replica.config().clone();
+    let disk = Disk::holding(node.replica.into_store().rows().clone());
+    disk.record();
+    let mut node = Node::open(disk, config.clone(), MergeAll);
+    rebuild(&mut node);
+    let left = node.replica.store().recorded();
+    assert!(left.len() > 20, "{} commits", left.len());
+    for (at, rows) in left.into_iter().enumerate() {
+        let mut node = Node::open(Disk::holding(rows), config.clone(), MergeAll);
+        assert_eq!(derived(node.replica.store().rows()), before, "crash after commit {at}");
+        assert!(owed.is_subset(&self::owed(node.replica.store().rows())), "crash after commit {at}");
+        check_counts(&node, &format!("crash after commit {at}"));
+        node.settle(&all);
+        assert_eq!(node.get("p7"), Some("7".into()), "crash after commit {at}");
+    }
+}
+
+#[test]
+fn while_a_rebuild_runs_nothing_is_read_written_or_heard() {
+    let (mut node, _) = full();
+    let kept = *node.merged().first().unwrap();
+    let (rebuilds, commits) = (node.token(), node.token());
+    node.sent.clear();
+    let _ = node.try_step(Input::Rebuild { token: rebuilds }).unwrap();
+    assert_eq!(node.replica.task().unwrap().kind, TaskKind::Rebuild(None));
+    let _ = node.try_step(Input::Continue).unwrap();
+    assert_eq!(node.replica.get(&Key::new("k")), Err(Error::Rebuilding));
+    assert_eq!(node.replica.block(&kept), Err(Error::Rebuilding));
+    assert_eq!(node.replica.heads(), Err(Error::Rebuilding));
+    assert_eq!(node.replica.snapshot().err(), Some(Error::Rebuilding));
+    assert!(node.replica.is_behind());
+    let fetches = node.fetches_total;
+    let _ = node.try_step(Input::Commit { token: commits, batch: Batch::new().put("k", "v") }).unwrap();
+    assert_eq!(node.outcomes[&commits], Err(Refusal::Rebuilding));
+    let unknown = put_block(&[], 1, "unknown", "v");
+    let payload = blocks::announcement(&[Cid::of(&unknown)]);
+    let _ = node.try_step(Input::Broadcast { from: Peer(1), payload }).unwrap();
+    let (from, cid, attempt) = (Peer(1), Cid::of(&unknown), 0);
+    let _ = node.try_step(Input::Block { from, cid, bytes: unknown, attempt }).unwrap();
+    for timer in [Timer::Rebroadcast, Timer::Fetch] {
+        assert!(node.timers.remove(&timer).is_some(), "{timer:?} is set");
+        let _ = node.try_step(Input::Timer(timer)).unwrap();
+    }
+    assert!(node.timers.contains_key(&Timer::Rebroadcast), "rounds go on");
+    let busy = node.token();
+    let _ = node.try_step(Input::Rebuild { token: busy }).unwrap();
+    assert_eq!(node.outcomes[&busy], Err(Refusal::Busy));
+    assert_eq!((node.fetches_total, node.sent.len()), (fetches, 0));
+    node.run().unwrap();
+    assert!(matches!(node.finished.last(), Some((Some(token), Outcome::Rebuilt { .. })) if *token == rebuilds));
+    assert!(!node.announced().is_empty(), "the heads are announced");
+    assert!(node.fetches_total > fetches, "what is owed is fetched again");
+    assert_eq!(node.get("unknown"), None);
+    node.put("k", "after");
+    assert_eq!(node.get("k"), Some("after".into()));
+}
+
+/// A store whose rows are damaged: reading them fails, as under checksums.
+#[derive(Clone, Debug, Default)]
+struct Rotten {
+    rows: MemoryStore,
+    rotten: BTreeSet<(Table, Vec<u8>)>,
+}
+
+impl Rotten {
+    fn check(&self, table: Table, key: &[u8]) -> Result<(), StoreError> {
+        match self.rotten.contains(&(table, key.to_vec())) {
+            true => Err(StoreError::Corrupt("the test damaged this row".into())),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Read for Rotten {
+    fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        self.check(table, key)?;
+        self.rows.get(table, key)
+    }
+
+    fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        let mut damage = Ok(());
+        self.rows.scan(table, prefix, from, &mut |key, row| match self.check(table, key) {
+            Ok(()) => visit(key, row),
+            Err(error) => {
+                damage = Err(error);
+                std::ops::ControlFlow::Break(())
+            }
+        })?;
+        damage
+    }
+
+    fn scan_keys(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut VisitKey<'_>) -> Result<(), StoreError> {
+        self.rows.scan_keys(table, prefix, from, visit)
+    }
+}
+
+impl Store for Rotten {
+    type Snapshot = Self;
+
+    fn snapshot(&mut self) -> Result<Self, StoreError> {
+        Ok(self.clone())
+    }
+
+    fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        for (table, key, _) in &batch.rows {
+            self.rotten.remove(&(*table, key.to_vec()));
+        }
+        self.rows.commit(batch)
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        Ok(())
+    }
+}
+
+/// Rebuilds a damaged store, and gives the rows.
+fn mended(damaged: Rotten, config: &Config) -> MemoryStore {
+    let mut out = Vec::new();
+    let mut replica = Replica::open_rebuilding(damaged, config.clone(), MergeAll, &mut out).unwrap();
+    while replica.progress() == Progress::More {
+        let _ = replica.step(Input::Continue, &mut out).unwrap();
+    }
+    assert!(
+        out.iter().any(|effect| matches!(effect, Effect::Finished { token: None, outcome: Outcome::Rebuilt { .. } }))
+    );
+    let store = replica.into_store();
+    assert_eq!(store.rotten, BTreeSet::new(), "every damaged row was written anew or removed");
+    store.rows
+}
+
+#[test]
+fn any_row_may_be_damaged_and_what_is_not_a_block_is_mended() {
+    let (node, all) = full();
+    let config = node.replica.config().clone();
+    let wanted = derived(node.replica.store().rows());
+    let owed = owed(node.replica.store().rows());
+    let rows = node.replica.into_store().rows().clone();
+    let served = |(key, bytes): (Vec<u8>, Bytes)| (Cid::from_digest(key.try_into().unwrap()), bytes);
+    let peers: World = table(&rows, Table::Blocks).into_iter().map(served).collect();
+    for of in Table::ALL {
+        for (at, (key, _)) in table(&rows, of).into_iter().enumerate() {
+            let what = format!("row {at} of {of:?}");
+            let damaged = Rotten { rows: rows.clone(), rotten: [(of, key.clone())].into() };
+            let rows = mended(damaged, &config);
+            let mut node = Node::open(Disk::holding(rows), config.clone(), MergeAll);
+            check_counts(&node, &what);
+            if of == Table::Blocks {
+                let cid = Cid::from_digest(key[..].try_into().unwrap());
+                assert!(!node.replica.is_merged(&cid).unwrap(), "{what}");
+                assert!(self::owed(node.replica.store().rows()).contains(&key), "{what}: it is owed, for it was here");
+                // Peers have it: all is as it was.
+                node.pull(&peers);
+            }
+            assert_eq!(derived(node.replica.store().rows()), wanted, "{what}");
+            assert!(owed.is_subset(&self::owed(node.replica.store().rows())), "{what}");
+            node.settle(&all);
+            assert_eq!(node.get("p7"), Some("7".into()), "{what}");
+        }
+    }
+}
+
+// ---- abandon
+
+#[test]
+fn a_block_that_nobody_serves_is_given_up_and_its_children_merge() {
+    let lost = put_block(&[], 3, "k", "lost");
+    let known = put_block(&[], 1, "a", "known");
+    let child = put_block(&[Cid::of(&lost), Cid::of(&known)], 4, "k", "child");
+    let grandchild = put_block(&[Cid::of(&child)], 5, "g", "grandchild");
+    let mut node = given(&[&known, &grandchild, &child]);
+    assert_eq!((node.get("k"), node.replica.stats().obligations), (None, 3));
+    assert_eq!(abandon(&mut node, Cid::of(&lost)), Ok(Outcome::Abandoned { cid: Cid::of(&lost) }));
+    assert_eq!((node.get("k"), node.get("g")), (Some("child".into()), Some("grandchild".into())));
+    assert_eq!(node.replica.stats().height_max, 5, "the child is as high as it declares");
+    let facts = Facts { abandoned: [Cid::of(&lost)].into(), ..Facts::default() };
+    let all = world([&known, &child, &grandchild]);
+    check::is_fold_with(&node, &all, &facts, "given up");
+    let mut node = node.crash();
+    check::is_fold_with(&node, &all, &facts, "given up, after a crash");
+    assert_eq!(node.replica.stubs(None, 9).unwrap(), [(Cid::of(&lost), Stub::Abandoned)]);
+    rebuild(&mut node);
+    check::is_fold_with(&node, &all, &facts, "given up, rebuilt");
+    assert_eq!(node.fetches.len(), 0, "it is not asked for");
+    // Another child comes later, and does not wait either.
+    let other = put_block(&[Cid::of(&lost)], 4, "o", "other");
+    node.receive(&other);
+    assert_eq!(node.get("o"), Some("other".into()));
+    check_counts(&node, "another child");
+}
+
+#[test]
+fn what_is_declared_over_an_abandoned_block_is_believed_within_reason() {
+    for (declared, height) in [(7, 7), (1, 2), ((1 << 62) - 1, (1 << 62) - 1), (1 << 62, 2), (u64::MAX, 2)] {
+        let known = put_block(&[], 1, "a", "known");
+        let child = put_block(&[nobody_serves(1), Cid::of(&known)], declared, "k", "v");
+        let mut node = given(&[&known, &child]);
+        abandon(&mut node, nobody_serves(1)).unwrap();
+        assert_eq!(node.replica.stats().height_max, height, "declares {declared}");
+        let next = node.put("k", "next");
+        assert_eq!(node.get("k"), Some("next".into()), "the next put wins over {declared}");
+        assert!(Block::decode(&node.bytes(&next)).delta.unwrap().priority > height);
+    }
+}
+
+#[test]
+fn what_is_here_or_unknown_cannot_be_given_up() {
+    let merged = put_block(&[], 1, "k", "v");
+    let pending = put_block(&[nobody_serves(1)], 2, "k", "v");
+    let mut node = given(&[&merged, &pending]);
+    let before = node.replica.store().rows().clone();
+    for cid in [Cid::of(&merged), Cid::of(&pending), nobody_serves(2)] {
+        assert_eq!(abandon(&mut node, cid), Err(Refusal::NotMissing { cid }));
+    }
+    assert_eq!(node.replica.store().rows(), &before);
+}
+
+#[test]
+fn an_abandoned_block_that_turns_up_is_merged_in_its_place_when_heights_stay() {
+    let old = put_block(&[], 1, "k", "old");
+    let lost = block(&[Cid::of(&old)], 2, &[("k", "lost"), ("gone", "v")], &[("k", Cid::of(&old))]);
+    let child = block(&[Cid::of(&lost)], 3, &[("k", "child")], &[("gone", Cid::of(&lost))]);
+    let mut node = given(&[&old, &child]);
+    abandon(&mut node, Cid::of(&lost)).unwrap();
+    assert_eq!(node.heads().len(), 2, "what the lost block covers is not known");
+    assert_eq!(node.replica.stats().early_tombstones, 1, "a tombstone for it waits");
+    let commits = node.ops().commits;
+    node.receive(&lost);
+    assert!(node.ops().commits - commits <= 2 && node.replica.task().is_none(), "no rebuild");
+    let all = world([&old, &lost, &child]);
+    check::is_fold_with(&node, &all, &Facts::default(), "it came back");
+    check_counts(&node, "it came back");
+    assert_eq!((node.get("k"), node.get("gone")), (Some("child".into()), None));
+}
+
+#[test]
+fn an_abandoned_block_that_turns_up_and_changes_heights_has_all_merged_anew() {
+    let roots = blocks::chain(6, |n| (format!("r{n}"), "v".into()));
+    let lost = put_block(&[Cid::of(&roots[5])], 7, "k", "lost");
+    // It understates: over the lost block it is higher than it says.
+    let child = put_block(&[Cid::of(&lost)], 3, "k", "child");
+    let rival = put_block(&[Cid::of(&child)], 9, "x", "over the child");
+    let mut blocks: Vec<&Bytes> = roots.iter().collect();
+    blocks.extend([&child, &rival]);
+    let mut node = given(&blocks);
+    abandon(&mut node, Cid::of(&lost)).unwrap();
+    assert_eq!(node.replica.stats().height_max, 6);
+    node.put("k2", "acknowledged");
+    let own = *node.world().iter().find(|(_, bytes)| Block::decode(bytes).links.contains(&Cid::of(&rival))).unwrap().0;
+    let mut all = world(blocks.into_iter().chain([&lost]));
+    all.insert(own, node.bytes(&own));
+    node.receive(&lost);
+    assert_eq!(node.finished.last().unwrap().0, None, "a rebuild by itself: {:?}", node.finished);
+    check::is_fold_with(&node, &all, &Facts::default(), "it came back");
+    assert_eq!(node.get("k2"), Some("acknowledged".into()));
+}
+
+#[test]
+fn an_abandoned_block_that_turns_up_waits_for_its_parents_and_nobody_waits_for_it() {
+    let root = put_block(&[], 1, "r", "v");
+    let lost = put_block(&[Cid::of(&root)], 2, "k", "lost");
+    let child = put_block(&[Cid::of(&lost)], 3, "k", "child");
+    for dropped in [false, true] {
+        let config = Config { pending_bytes_max: if dropped { 1 } else { 1 << 20 }, ..Config::default() };
+        let mut node = Node::with(config);
+        node.receive(&child);
+        node.pull(&World::new());
+        assert_eq!(node.replica.stats().pending_bytes == 0, dropped);
+        abandon(&mut node, Cid::of(&lost)).unwrap();
+        node.pull(&world([&child]));
+        node.receive(&child);
+        assert_eq!(node.get("k"), Some("child".into()), "dropped: {dropped}");
+        node.receive(&lost);
+        assert_eq!((node.get("k"), node.replica.stats().obligations), (Some("child".into()), 2));
+        check_counts(&node, "it waits");
+        let mut node = node.crash();
+        rebuild(&mut node);
+        assert_eq!(node.get("k"), Some("child".into()));
+        let all = world([&root, &lost, &child]);
+        // An abandoned block whose body was dropped is asked for by nobody: it turns up again.
+        node.receive(&lost);
+        node.settle(&all);
+        check::is_fold_with(&node, &all, &Facts::default(), "all came");
+        check_counts(&node, "all came");
+    }
+}
+
+#[test]
+fn who_announces_an_abandoned_block_is_asked_for_it() {
+    let lost = put_block(&[], 1, "k", "lost");
+    let child = put_block(&[Cid::of(&lost)], 2, "k", "child");
+    let mut node = given(&[&child]);
+    abandon(&mut node, Cid::of(&lost)).unwrap();
+    node.fetches.clear();
+    node.hear(3, &[Cid::of(&lost)]);
+    assert_eq!(node.fetches.len(), 1);
+    let all = world([&lost, &child]);
+    node.pull(&all);
+    check::is_fold_with(&node, &all, &Facts::default(), "it came back");
+}
+
+#[test]
+fn a_void_block_that_was_given_up_passes_headship_on_when_it_turns_up() {
+    let head = block_in("n", &[], 1, &[("k", "1")], &[]);
+    let void = void_block(&[Cid::of(&head)], 1);
+    let child = block_in("n", &[Cid::of(&void)], 3, &[("k", "2")], &[]);
+    let mut node = given(&[&head, &child]);
+    abandon(&mut node, Cid::of(&void)).unwrap();
+    assert_eq!(node.heads().len(), 2);
+    node.receive(&void);
+    let all = world([&head, &void, &child]);
+    check::is_fold_with(&node, &all, &Facts::default(), "it came back");
+    assert_eq!(node.heads(), [("n".to_owned(), Cid::of(&child))].into());
+}
