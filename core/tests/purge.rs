@@ -10,7 +10,7 @@ use anabranch_core::{
 use std::collections::BTreeMap;
 use support::{
     Disk, Facts, Net, Node, World,
-    blocks::{self, block, block_in, put_block, tombstone_block, void_block, world},
+    blocks::{block, block_in, put_block, tombstone_block, void_block, world},
     check,
 };
 
