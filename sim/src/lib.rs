@@ -4,13 +4,20 @@
 #![forbid(unsafe_code)]
 
 pub mod anabranch;
+pub mod campaign;
+pub mod caught;
 pub mod choices;
 pub mod dag;
 pub mod disk;
+pub mod dot;
 pub mod echo;
 pub mod engine;
+pub mod explain;
 pub mod explicit;
+pub mod failure;
+pub mod files;
 pub mod fold;
+pub mod html;
 pub mod ledger;
 mod network;
 pub mod observe;
@@ -18,12 +25,18 @@ pub mod oracles;
 pub mod outcome;
 pub mod plan;
 pub mod process;
+pub mod record;
 pub mod run;
 pub mod scenario;
+pub mod schema;
+pub mod shiviz;
+pub mod shrink;
+pub mod signature;
 pub mod swarm;
 pub mod sweep;
 pub mod system;
 pub mod tally;
+pub mod words;
 pub mod workload;
 mod world;
 

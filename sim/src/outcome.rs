@@ -164,7 +164,7 @@ impl fmt::Display for Seconds {
 }
 
 /// How often a kind of fault was asked for, and how often it changed something. What counts as a change is said at each [`FaultKind`].
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FaultCount {
     /// How often it was asked for.
     pub requested: u64,

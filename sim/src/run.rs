@@ -2,10 +2,13 @@
 
 use crate::{
     anabranch::Anabranch,
+    caught::caught,
+    engine::nanoseconds,
     observe::{Nobody, Observer},
     outcome::RunReport,
     plan::Plan,
-    scenario::Scenario,
+    record::{Header, Recorder, Recording, fault_notes},
+    scenario::{Party, Scenario},
     system::System,
     world::World,
 };
@@ -45,4 +48,42 @@ pub fn run_system<S: System>(
     let begin = Instant::now();
     let report = World::new(system, scenario, seed, plan, observer).run();
     RunReport { wall: begin.elapsed(), ..report }
+}
+
+/// How a run ended, if need be by a panic.
+#[derive(Clone, Debug)]
+pub enum Ended {
+    /// By its own will.
+    Report(Box<RunReport>),
+    /// It panicked; one line says where and why.
+    Panicked(String),
+}
+
+/// Runs a scenario, panics caught.
+#[must_use]
+pub fn attempt(scenario: &Scenario, seed: u64) -> Ended {
+    caught(|| run(scenario, seed)).map_or_else(Ended::Panicked, |report| Ended::Report(Box::new(report)))
+}
+
+/// Runs a scenario and keeps all of its events: about 150 bytes of memory for each. A run that panics is kept up to there.
+#[must_use]
+pub fn record(scenario: &Scenario, seed: u64) -> (Ended, Recording) {
+    let drawn = scenario.drawn(seed);
+    let scenario = &*drawn;
+    let plan = Plan::new(scenario, seed);
+    let mut recorder = Recorder::default();
+    let ended = caught(|| run_plan(scenario, seed, plan.clone(), &mut recorder));
+    let ended = ended.map_or_else(Ended::Panicked, |report| Ended::Report(Box::new(report)));
+    let parties = (0..scenario.parties()).filter_map(|index| u16::try_from(index).ok());
+    let header = Header {
+        scenario: scenario.name.clone(),
+        seed: scenario.explicit.is_none().then_some(seed),
+        commit: crate::failure::COMMIT.to_owned(),
+        trace: if let Ended::Report(report) = &ended { Some(report.trace.clone()) } else { None },
+        parties: parties.map(|index| scenario.party_name(Party(index)).to_owned()).collect(),
+        replicas: scenario.replicas.len(),
+        duration_ns: nanoseconds(scenario.duration),
+        faults: fault_notes(&plan),
+    };
+    (ended, Recording { header, events: recorder.events })
 }

@@ -48,6 +48,7 @@ Exit codes:
   3    no convergence within the scenario's budget
   4    inert faults: a scenario asks for a fault that never took effect
   101  the program crashed; the run that did it is named
+  130  interrupted with Ctrl-C
 Of several, the first in the order 2, 101, 1, 3, 4.";
 
 /// What the help of `anabranch dag` says about it.
@@ -66,6 +67,8 @@ pub(crate) enum Stop {
     Usage(String),
     /// An input is bad or an output cannot be written: one line a problem.
     Bad(Vec<String>),
+    /// Ctrl-C: one line says what is left.
+    Interrupted(String),
 }
 
 impl Stop {

@@ -1,15 +1,24 @@
 //! The command line: what may be asked for, and what the program answers.
 
+mod campaign;
 mod dag;
 mod exit;
 mod explain;
+mod export;
+mod extras;
+mod interrupt;
 mod json;
+mod junit;
+mod load;
 mod out;
 mod picture;
 mod pool;
+mod replay;
 mod report;
 mod run;
 mod show;
+mod shrink;
+mod tell;
 mod text;
 
 pub(crate) use out::Out;
@@ -36,6 +45,35 @@ pub(crate) enum Command {
     /// any number of jobs. Without PATHS it runs the quickstart.
     #[command(after_help = exit::HELP)]
     Run(run::RunArguments),
+    /// Run a failure again, or any run watched, and say whether it fails in the same way.
+    ///
+    /// For the folder of a failure, its explicit form is run, event by event; where it is another run than the recorded
+    /// one, the first event that differs is named.
+    #[command(after_help = exit::HELP)]
+    Replay(replay::ReplayArguments),
+    /// Make a failure smaller: operations, faults, replicas and deliveries together.
+    ///
+    /// Ctrl-C stops it, and the same command goes on. The exit code is 0 when it is as small as it gets.
+    Shrink(shrink::ShrinkArguments),
+    /// Tell the story of a failure in words: the few events that matter, what each replica believed, and why the oracle
+    /// objects.
+    Explain(tell::ExplainArguments),
+    /// Run scenarios with many seeds, for as long as it takes: resumable, in shards, the fastest failure of each kind kept.
+    #[command(after_help = exit::HELP)]
+    Campaign(campaign::CampaignArguments),
+    /// Print the scenario format as JSON Schema, for editors.
+    Schema,
+    /// Print completions for a shell: `anabranch completions bash > /etc/bash_completion.d/anabranch`.
+    Completions {
+        /// Which shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the man page, or write one for each command to a folder.
+    Man {
+        /// Write anabranch.1, anabranch-run.1 and so on to this folder.
+        #[arg(long, value_name = "DIR")]
+        out: Option<PathBuf>,
+    },
     /// Look into a history in a CARv1 file, as `ipfs dag export` writes it.
     #[command(subcommand, after_help = exit::HELP_DAG)]
     Dag(Dag),
@@ -104,6 +142,13 @@ pub(crate) fn execute(command: Option<Command>, out: &mut Out, err: &mut Out) ->
     match command {
         None => run::run(&run::RunArguments::default(), out, err),
         Some(Command::Run(arguments)) => run::run(&arguments, out, err),
+        Some(Command::Replay(arguments)) => replay::replay(&arguments, out),
+        Some(Command::Shrink(arguments)) => shrink::shrink(&arguments, out),
+        Some(Command::Explain(arguments)) => tell::tell(&arguments, out),
+        Some(Command::Campaign(arguments)) => campaign::campaign(&arguments, out),
+        Some(Command::Schema) => extras::print_schema(out),
+        Some(Command::Completions { shell }) => extras::completions(shell, out),
+        Some(Command::Man { out: folder }) => extras::man(folder.as_deref(), out),
         Some(Command::Dag(Dag::Fold { input, format })) => dag::fold(&input.file, format.json, out, err),
         Some(Command::Dag(Dag::Merge { input, seed, format })) => dag::merge(&input.file, seed, format.json, out, err),
         Some(Command::Dag(Dag::Show { input, dot })) => show::show(&input.file, dot, out, err),
@@ -119,8 +164,13 @@ pub(crate) fn exit_code(result: Result<Code, Stop>, out: &mut Out, err: &mut Out
         Err(Stop::Help(text)) => match out.text(text).and_then(|()| out.flush()) {
             Ok(()) => return Code::Passed.into(),
             Err(Stop::Bad(problems)) => problems.iter().for_each(|problem| complain(format!("error: {problem}\n"))),
-            Err(Stop::Help(_) | Stop::Usage(_)) => {}
+            Err(Stop::Help(_) | Stop::Usage(_) | Stop::Interrupted(_)) => {}
         },
+        Err(Stop::Interrupted(what)) => {
+            let _ = out.flush();
+            complain(format!("interrupted: {what}\n"));
+            return interrupt::CODE.into();
+        }
         Err(Stop::Usage(text)) => complain(text),
         Err(Stop::Bad(problems)) => problems.iter().for_each(|problem| complain(format!("error: {problem}\n"))),
     }

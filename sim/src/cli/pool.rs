@@ -1,10 +1,9 @@
 //! Runs on several threads, results in order, panics caught.
 
 use super::exit::Stop;
+use anabranch_sim::caught::caught;
 use std::{
-    cell::{Cell, RefCell},
     collections::BTreeMap,
-    panic::{self, AssertUnwindSafe},
     sync::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
@@ -52,35 +51,6 @@ pub(super) fn in_order<T: Send>(
     })
 }
 
-thread_local! {
-    static CATCHING: Cell<bool> = const { Cell::new(false) };
-    static PANIC: RefCell<Option<String>> = const { RefCell::new(None) };
-}
-
-/// From now on, a panic inside a job is kept for its result instead of printed. With
-/// `RUST_BACKTRACE` set it is printed too.
-pub(super) fn keep_panics() {
-    let print = panic::take_hook();
-    panic::set_hook(Box::new(move |info| {
-        if CATCHING.get() {
-            let place = info.location().map_or(String::new(), |at| format!(" at {}:{}", at.file(), at.line()));
-            let why = info.payload_as_str().unwrap_or("no message").replace('\n', "; ");
-            PANIC.set(Some(format!("panic{place}: {why}")));
-        }
-        if !CATCHING.get() || std::env::var_os("RUST_BACKTRACE").is_some() {
-            print(info);
-        }
-    }));
-}
-
-fn caught<T>(job: impl FnOnce() -> T) -> Result<T, String> {
-    CATCHING.set(true);
-    // The job owns all that it changes, so nothing half-changed is seen afterwards.
-    let result = panic::catch_unwind(AssertUnwindSafe(job));
-    CATCHING.set(false);
-    result.map_err(|_| PANIC.take().unwrap_or_else(|| String::from("panic")))
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
@@ -106,7 +76,6 @@ mod tests {
 
     #[test]
     fn a_panic_is_one_jobs_result() {
-        keep_panics();
         let mut seen = Vec::new();
         let job = |number: u64| if number == 3 { panic!("first\nsecond") } else { number };
         in_order(5, 2, job, |_, result| {

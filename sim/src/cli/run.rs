@@ -2,12 +2,16 @@
 
 use super::{
     exit::{Code, Stop},
-    explain, json,
+    explain, interrupt, json, junit,
+    load::{self, Loaded},
     out::Out,
-    pool, report, text,
+    pool, replay, report, text,
 };
 use anabranch_sim::{
+    failure::Failure,
+    files,
     outcome::{RunReport, Verdict},
+    run::record,
     scenario::{ExpectedOutcome, Scenario},
 };
 use clap::Args;
@@ -17,7 +21,7 @@ use std::{
     ops::Range,
     path::{Path, PathBuf},
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// The scenario that runs when no path is given.
@@ -42,10 +46,16 @@ pub(crate) struct RunArguments {
     /// Write one JSON object a run, each in a line, to FILE once all are done; `-` is stdout, and the report for people goes to stderr then.
     #[arg(long, value_name = "FILE|-")]
     json: Option<PathBuf>,
+    /// Keep each run that does not end as expected in a folder below DIR, for `anabranch replay`, `shrink` and `explain`.
+    #[arg(long, value_name = "DIR", env = "ANABRANCH_FAILURES")]
+    failures: Option<PathBuf>,
+    /// Write the results as JUnit XML to FILE, for CI systems.
+    #[arg(long, value_name = "FILE.xml")]
+    junit: Option<PathBuf>,
 }
 
 /// Reads `3..10` or `3..=9`.
-fn seeds(text: &str) -> Result<Range<u64>, String> {
+pub(super) fn seeds(text: &str) -> Result<Range<u64>, String> {
     let expected = || String::from("expected two numbers, such as 0..100: from the first to below the second");
     let (from, to) = text.split_once("..").ok_or_else(expected)?;
     let (to, inclusive) = to.strip_prefix('=').map_or((to, false), |to| (to, true));
@@ -56,13 +66,6 @@ fn seeds(text: &str) -> Result<Range<u64>, String> {
         return Err(format!("no seed is in it; expected the second number to be over {from}"));
     }
     Ok(from..to)
-}
-
-/// A scenario that was read.
-struct Loaded {
-    /// Its file; none for the one that is built in.
-    file: Option<PathBuf>,
-    scenario: Scenario,
 }
 
 /// A run that has ended, one way or another.
@@ -94,6 +97,20 @@ impl Finished<'_> {
                     Code::BrokenInvariant
                 }
             },
+        }
+    }
+
+    /// The run, as JUnit has it.
+    fn case(&self) -> junit::Case {
+        let (kind, wall) = match &self.outcome {
+            Outcome::Panicked(_) => ("crashed", Duration::ZERO),
+            Outcome::Report(report) => (report.verdict.kind(), report.wall),
+        };
+        junit::Case {
+            suite: self.scenario.name.clone(),
+            name: format!("seed {}", self.seed),
+            wall,
+            problem: self.problem().map(|problem| (kind.to_owned(), problem)),
         }
     }
 
@@ -135,6 +152,7 @@ const fn expected_kind(outcome: ExpectedOutcome) -> &'static str {
 
 /// Runs all that is asked for, and says what came of it.
 pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Result<Code, Stop> {
+    interrupt::listen();
     let scenarios = load(&arguments.paths)?;
     let plan = Plan::new(&scenarios, arguments)?;
     let mut sink = json::Sink::open(arguments.json.as_deref())?;
@@ -143,7 +161,7 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
     let bar = progress(plan.total);
     let mut summary = report::Summary::new(&plan.names(), plan.total);
     let mut code = Code::Passed;
-    pool::keep_panics();
+    let mut cases = Vec::new();
     #[allow(clippy::disallowed_methods)] // How long all of it takes, for the reader; nothing depends on it.
     let begun = Instant::now();
     pool::in_order(
@@ -154,6 +172,10 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
             let finished = plan.finished(number, result);
             code = code.max(finished.code());
             bar.inc(1);
+            if arguments.junit.is_some() {
+                cases.push(finished.case());
+            }
+            let kept = plan.keep(number, &finished, arguments.failures.as_deref())?;
             bar.suspend(|| {
                 let on_stdout = !matches!(sink, json::Sink::Stdout);
                 sink.write(&finished, out)?;
@@ -163,6 +185,14 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
                 } else {
                     summary.run(&finished, people)?
                 }
+                if let Some(folder) = &kept {
+                    people.line(format_args!("kept: {}", folder.display()))?;
+                }
+                interrupt::check(&format!(
+                    "{} of {} runs are done; nothing of the rest is kept",
+                    number + 1,
+                    plan.total
+                ))?;
                 // Whoever reads along sees each run when it is done.
                 out.flush()
             })
@@ -174,6 +204,12 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
         summary.end(begun.elapsed(), people)?;
     }
     sink.finish()?;
+    if let Some(path) = &arguments.junit {
+        let text = junit::junit("anabranch run", &cases);
+        files::write(path, |to| to.write_all(text.as_bytes())).map_err(|error| {
+            Stop::bad(format!("{} cannot be written: {error}; give another --junit FILE", path.display()))
+        })?;
+    }
     Ok(code)
 }
 
@@ -215,8 +251,19 @@ impl<'a> Plan<'a> {
         anabranch_sim::run(&loaded.scenario, seed)
     }
 
+    /// Runs a failure once more, recorded, and writes its folder.
+    fn keep(&self, number: u64, finished: &Finished<'_>, failures: Option<&Path>) -> Result<Option<PathBuf>, Stop> {
+        let Some(failures) = failures.filter(|_| finished.code() != Code::Passed) else { return Ok(None) };
+        let (loaded, seed) = self.at(number);
+        let (ended, recording) = record(&loaded.scenario, seed);
+        let name = Failure::of(&loaded.scenario, seed, &ended, &recording).folder_name();
+        let folder = failures.join(name);
+        replay::write_folder(&folder, &loaded.scenario, Some(&loaded.text), seed, (&ended, &recording))?;
+        Ok(Some(folder))
+    }
+
     fn finished(&self, number: u64, result: Result<RunReport, String>) -> Finished<'a> {
-        let (Loaded { file, scenario }, seed) = self.at(number);
+        let (Loaded { file, scenario, .. }, seed) = self.at(number);
         let path = file.as_ref().map_or(String::new(), |file| format!(" {}", text::quoted(file)));
         Finished {
             file: file.as_deref(),
@@ -228,51 +275,13 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// Reads all scenarios before any is run. Every file that is bad is named.
+/// Reads all scenarios before any is run; without paths, the one that is built in.
 fn load(paths: &[PathBuf]) -> Result<Vec<Loaded>, Stop> {
     if paths.is_empty() {
         let scenario = Scenario::parse(QUICKSTART, "quickstart.toml").map_err(Stop::bad)?;
-        return Ok(vec![Loaded { file: None, scenario }]);
+        return Ok(vec![Loaded { file: None, text: QUICKSTART.to_owned(), scenario }]);
     }
-    let (mut scenarios, mut problems) = (Vec::new(), Vec::new());
-    for path in paths {
-        for file in files(path, &mut problems) {
-            let text = std::fs::read_to_string(&file).map_err(|error| {
-                format!("{}: cannot be read: {error}; give a scenario file or a folder of them", file.display())
-            });
-            let scenario = text.and_then(|text| {
-                Scenario::parse(&text, &file.display().to_string()).map_err(|error| error.to_string())
-            });
-            match scenario {
-                Ok(scenario) => scenarios.push(Loaded { file: Some(file), scenario }),
-                Err(problem) => problems.push(problem),
-            }
-        }
-    }
-    if problems.is_empty() { Ok(scenarios) } else { Err(Stop::Bad(problems)) }
-}
-
-/// The file itself, or all *.toml in the folder, sorted.
-fn files(path: &Path, problems: &mut Vec<String>) -> Vec<PathBuf> {
-    if !path.is_dir() {
-        return vec![path.to_owned()];
-    }
-    let entries =
-        std::fs::read_dir(path).and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect());
-    let mut files: Vec<PathBuf> = match entries {
-        Ok(files) => files,
-        Err(error) => {
-            problems.push(format!("{}: cannot be read: {error}", path.display()));
-            return Vec::new();
-        }
-    };
-    files.retain(|file| file.extension().is_some_and(|extension| extension == "toml") && !file.is_dir());
-    files.sort();
-    if files.is_empty() {
-        problems
-            .push(format!("{}: no *.toml in this folder; give a scenario file or a folder of them", path.display()));
-    }
-    files
+    load::scenarios(paths)
 }
 
 /// A bar on stderr, where that is a terminal and there is something to wait for.

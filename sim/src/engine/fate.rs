@@ -127,7 +127,8 @@ impl Fate {
         let overtaken = draws.chance(link.reorder);
         let held_back = between(draws.bits(), link.reorder_delay);
         let corrupt = draws.chance(link.corrupt);
-        let bit = draws.bits();
+        // Half of the bits, so that they are numbers of a scenario file.
+        let bit = draws.bits() >> 1;
         // Most links have none of the rest: six draws less for each of their messages.
         if link.truncate == 0.0 && link.misdeliver == 0.0 && link.replay == 0.0 {
             let fate = Self::quiet(link);
@@ -140,8 +141,8 @@ impl Fate {
                 ..fate
             };
         }
-        let (truncate, cut) = (draws.chance(link.truncate), draws.bits());
-        let (misdeliver, astray) = (draws.chance(link.misdeliver), draws.bits());
+        let (truncate, cut) = (draws.chance(link.truncate), draws.bits() >> 1);
+        let (misdeliver, astray) = (draws.chance(link.misdeliver), draws.bits() >> 1);
         let (replay, later) = (draws.chance(link.replay), between(draws.bits(), link.replay_delay));
         Self {
             latency,

@@ -16,7 +16,7 @@ const OPERATIONS_MAX: u64 = 100_000_000;
 const KEYS_MAX: u64 = 10_000_000;
 const VALUE_BYTES_MAX: u32 = 1 << 20;
 const BATCH_WRITES_MAX: u32 = 10_000;
-const DEFAULT_RATE: f64 = 10.0;
+pub(super) const DEFAULT_RATE: f64 = 10.0;
 
 pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError> {
     let raw: raw::Scenario = toml::from_str(text).map_err(|error| ScenarioError::from_toml(file, text, &error))?;
@@ -47,14 +47,14 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
         core,
         suspended: raw.suspend.iter().map(|suspend| suspension(&names, suspend)).collect::<Result<_, _>>()?,
         expect: expectation(&at, raw.expect)?,
-        may_be_inert: false,
-        explicit: None,
+        may_be_inert: raw.explicit.as_ref().is_some_and(|raw| raw.may_be_inert),
+        explicit: raw.explicit.map(|raw| super::explicit::check(&at, raw, &names)).transpose()?,
         replicas,
     };
     Ok(scenario)
 }
 
-const DEFAULT_SYNC_DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+pub(super) const DEFAULT_SYNC_DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
 
 /// Where errors are.
 pub(super) struct At<'a> {
@@ -117,13 +117,16 @@ impl<'a> Names<'a> {
 
     /// A replica or a hostile peer.
     pub(super) fn party(&self, name: &raw::Name) -> Result<Party, ScenarioError> {
-        let text = name.get_ref();
+        self.party_at(name.get_ref(), name.span())
+    }
+
+    pub(super) fn party_at(&self, text: &str, span: Range<usize>) -> Result<Party, ScenarioError> {
         self.numbers.get(text).copied().ok_or_else(|| {
             let hint = match nearest(text, self.numbers.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("there are {}", self.list()),
             };
-            self.at.error(name.span(), format!("no replica `{text}`, expected the name of one; {hint}"))
+            self.at.error(span, format!("no replica `{text}`, expected the name of one; {hint}"))
         })
     }
 

@@ -24,9 +24,11 @@
 mod check;
 mod check_faults;
 mod error;
+mod explicit;
 mod faults;
 mod raw;
 mod values;
+mod write;
 
 pub use error::ScenarioError;
 pub use faults::{

@@ -65,6 +65,7 @@ pub(super) struct Scenario {
     pub(super) suspend: Vec<Suspend>,
     #[serde(default)]
     pub(super) expect: Expect,
+    pub(super) explicit: Option<super::explicit::Raw>,
 }
 
 #[derive(Debug, Default, Deserialize)]

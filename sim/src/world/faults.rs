@@ -258,7 +258,7 @@ impl<S: System> World<'_, S> {
     pub(super) fn stop(&mut self, replica: Party, cause: Cause, fate: DiskFate) -> Loss {
         let unsynced = self.seats[replica.index()].process.unsynced();
         let kept = self.choose(Choice::Kept, replica, cause, 0, (0, unsynced));
-        let harm = self.choose(Choice::Harm, replica, cause, 0, (0, u64::MAX));
+        let harm = self.choose(Choice::Harm, replica, cause, 0, (0, u64::MAX >> 1));
         let seat = &mut self.seats[replica.index()];
         seat.life += 1;
         seat.sync_is_set = false;

@@ -1,0 +1,87 @@
+//! `anabranch explain`.
+
+use super::{
+    exit::{Code, Stop},
+    export::Exports,
+    load,
+    load::Source,
+    out::Out,
+};
+use anabranch_sim::{
+    explain::{Subject, explain},
+    failure::Failure,
+    record::Recording,
+    run::record,
+    scenario::Scenario,
+};
+use clap::Args;
+use std::path::PathBuf;
+
+#[derive(Args, Debug)]
+pub(crate) struct ExplainArguments {
+    /// The folder of a failure, or a scenario file that fails.
+    ///
+    /// Of a folder that was shrunk, the small scenario is explained.
+    #[arg(value_name = "FAILURE|FILE.toml")]
+    what: PathBuf,
+    /// The seed, for a scenario file. Without it, the one that the scenario names, or 0.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// For a folder that was shrunk: explain the whole run all the same.
+    #[arg(long)]
+    whole: bool,
+    #[command(flatten)]
+    exports: Exports,
+}
+
+/// Tells the story of a failure.
+pub(super) fn tell(arguments: &ExplainArguments, out: &mut Out) -> Result<Code, Stop> {
+    arguments.exports.check()?;
+    match load::source(&arguments.what)? {
+        Source::Scenario(loaded) => {
+            let seed = arguments.seed.or(loaded.scenario.expect.seed).unwrap_or(0);
+            run_and_tell(arguments, &loaded.scenario, seed, out)
+        }
+        Source::Folder(_) if arguments.seed.is_some() => {
+            Err(Stop::bad("--seed is for a scenario file: a failure has its own"))
+        }
+        Source::Folder(folder) if folder.path.join("shrunk.toml").is_file() && !arguments.whole => {
+            let scenario = folder.scenario("shrunk.toml").map_err(Stop::bad)?;
+            out.line(format_args!("(of shrunk.toml; --whole explains the run as it was found)"))?;
+            run_and_tell(arguments, &scenario, 0, out)
+        }
+        Source::Folder(folder) => {
+            if !arguments.exports.is_empty() {
+                return Err(Stop::bad("a folder is explained from its recording; for pictures use `anabranch replay`"));
+            }
+            print(&folder.failure, &folder.recording().map_err(Stop::bad)?, out)
+        }
+    }
+}
+
+fn run_and_tell(arguments: &ExplainArguments, scenario: &Scenario, seed: u64, out: &mut Out) -> Result<Code, Stop> {
+    let (ended, recording) = record(scenario, seed);
+    let failure = Failure::of(scenario, seed, &ended, &recording);
+    arguments.exports.write(scenario, (&ended, &recording), out)?;
+    print(&failure, &recording, out)
+}
+
+fn print(failure: &Failure, recording: &Recording, out: &mut Out) -> Result<Code, Stop> {
+    out.line(format_args!(
+        "{}: {}\n{} replicas, {} operations, {} faults, {} events; commit {}\n",
+        failure.scenario,
+        failure.signature,
+        recording.header.replicas,
+        failure.operations,
+        failure.faults,
+        recording.events.len(),
+        failure.commit
+    ))?;
+    if failure.signature.is_passed() {
+        out.line("Nothing is wrong with this run.")?;
+        return Ok(Code::Passed);
+    }
+    let subject = Subject { signature: failure.signature.clone(), message: failure.message.clone() };
+    explain(recording, &subject).iter().try_for_each(|line| out.line(line))?;
+    Ok(Code::Passed)
+}
