@@ -4,6 +4,7 @@
 //! field, and a test holds them against the reader. So there is one description of the format, and it is the one that people
 //! read.
 
+use crate::scenario::Family;
 use serde_json::{Map, Value, json};
 
 const DOCS: &str = include_str!("../../docs/scenarios.md");
@@ -16,7 +17,13 @@ pub fn scenario() -> Value {
         let rows = sections.iter().filter(|section| section.first_column == header).flat_map(|section| &section.rows);
         rows.filter_map(|row| Some(quoted(&row.cells[0])?.to_owned())).collect()
     };
-    let vocabulary = Vocabulary { oracles: names("oracle"), acts: names("act") };
+    let families = Family::ALL.iter().filter_map(|family| serde_json::to_value(family).ok());
+    let vocabulary = Vocabulary {
+        oracles: names("oracle"),
+        acts: names("act"),
+        harms: names("harm"),
+        families: families.collect(),
+    };
     let mut root = Object::default();
     let network: Vec<&Row> = rows_of(&sections, "network");
     for section in sections.iter().filter(|section| section.first_column == "field") {
@@ -29,7 +36,15 @@ pub fn scenario() -> Value {
                 own.extend(&network);
             }
             let mut object = Object::default();
-            own.iter().for_each(|row| object.add(row, &vocabulary));
+            // A field of one of several tables says so at the beginning of its meaning or at its end.
+            let is_of = |row: &Row, other: &Table| {
+                row.cells.last().is_some_and(|meaning| meaning.contains(&format!("(`{}", other.name)))
+            };
+            let is_here = |row: &Row| {
+                let mut others = section.tables.iter().filter(|other| other.name != table.name);
+                is_of(row, table) || !others.any(|other| is_of(row, other))
+            };
+            own.iter().filter(|row| is_here(row)).for_each(|row| object.add(row, &vocabulary));
             let schema = object.schema();
             let schema = if table.is_list { json!({ "type": "array", "items": schema }) } else { schema };
             root.properties.insert(table.name.clone(), schema);
@@ -75,6 +90,9 @@ fn sections(docs: &str) -> Vec<Section> {
     for line in docs.lines() {
         if line.starts_with('#') {
             tables = tables_in(line);
+        } else if line.starts_with("`[") && line.ends_with(":") {
+            // A line of its own says which of the heading's tables the next one is of.
+            tables = tables_in(line);
         }
         let cells: Vec<String> = match line.strip_prefix("| ").and_then(|line| line.strip_suffix(" |")) {
             Some(row) => row.split(" | ").map(|cell| cell.trim().to_owned()).collect(),
@@ -114,6 +132,8 @@ fn quoted(cell: &str) -> Option<&str> {
 struct Vocabulary {
     oracles: Vec<String>,
     acts: Vec<String>,
+    harms: Vec<String>,
+    families: Vec<Value>,
 }
 
 #[derive(Default)]
@@ -175,6 +195,8 @@ fn kind(value: &str, name: &str, vocabulary: &Vocabulary) -> Value {
         "bytes" => whole,
         "true or false" => json!({ "type": "boolean" }),
         "an oracle" => json!({ "enum": vocabulary.oracles }),
+        "a harm" => json!({ "enum": vocabulary.harms }),
+        "list of families" => json!({ "type": "array", "items": { "enum": vocabulary.families } }),
         "list of acts" => json!({ "type": "array", "items": { "enum": vocabulary.acts } }),
         "64 hex digits" => json!({ "type": "string", "pattern": "^[0-9a-f]{64}$" }),
         "list of names" | "list of texts" => texts(),
