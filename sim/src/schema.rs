@@ -18,12 +18,8 @@ pub fn scenario() -> Value {
         rows.filter_map(|row| Some(quoted(&row.cells[0])?.to_owned())).collect()
     };
     let families = Family::ALL.iter().filter_map(|family| serde_json::to_value(family).ok());
-    let vocabulary = Vocabulary {
-        oracles: names("oracle"),
-        acts: names("act"),
-        harms: names("harm"),
-        families: families.collect(),
-    };
+    let vocabulary =
+        Vocabulary { oracles: names("oracle"), acts: names("act"), harms: names("harm"), families: families.collect() };
     let mut root = Object::default();
     let network: Vec<&Row> = rows_of(&sections, "network");
     for section in sections.iter().filter(|section| section.first_column == "field") {

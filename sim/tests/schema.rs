@@ -60,7 +60,9 @@ fn errors(schema: &Value, value: &Value, at: &str) -> Vec<String> {
             }
             "required" => {
                 let names = wanted.as_array().unwrap().iter().map(|name| name.as_str().unwrap());
-                names.filter(|name| value.is_object() && value.get(name).is_none()).for_each(|name| wrong.push(format!("{at}: no {name}")));
+                names
+                    .filter(|name| value.is_object() && value.get(name).is_none())
+                    .for_each(|name| wrong.push(format!("{at}: no {name}")));
                 true
             }
             "items" => {
@@ -81,7 +83,8 @@ fn errors(schema: &Value, value: &Value, at: &str) -> Vec<String> {
             // The other pattern is that of times.
             "pattern" => value.as_str().is_none_or(|text| {
                 let unit = text.trim_start_matches(|c: char| c.is_ascii_digit() || c == '.').trim();
-                text.starts_with(|c: char| c.is_ascii_digit()) && ["ns", "us", "µs", "ms", "s", "m", "h", "d"].contains(&unit)
+                text.starts_with(|c: char| c.is_ascii_digit())
+                    && ["ns", "us", "µs", "ms", "s", "m", "h", "d"].contains(&unit)
             }),
             other => panic!("{other} is not known here"),
         };

@@ -294,12 +294,8 @@ fn shortened(mut scenario: Scenario, to: Duration) -> Scenario {
     }
     scenario.duration = to;
     for timed in &mut scenario.faults {
-        match &mut timed.fault {
-            fault => {
-                if let Some(until) = end_of(fault) {
-                    *until = (*until).min(to);
-                }
-            }
+        if let Some(until) = end_of(&mut timed.fault) {
+            *until = (*until).min(to);
         }
     }
     for peer in &mut scenario.hostile {
