@@ -49,10 +49,12 @@
 extern crate alloc;
 
 mod cid;
+mod codec;
 mod config;
 mod dag;
 mod effect;
 mod error;
+mod feed;
 mod fetch;
 mod gossip;
 mod input;
@@ -68,13 +70,15 @@ pub mod wire;
 
 pub use bytes::Bytes;
 pub use cid::{Cid, ParseCidError};
+pub use codec::{Codec, ProtobufCodec};
 pub use config::{Config, WhenBehind};
 pub use dag::stubs::Stub;
 pub use effect::{Effect, Event, Outcome, Refusal};
 pub use error::Error;
+pub use feed::{Feed, FeedError, FeedToken};
 pub use input::{Batch, DagName, Input, Peer, Timer, Token, Write};
 pub use key::Key;
 pub use query::{Filter, Is, Order, Query, Row, Rows};
-pub use replica::{Head, Progress, Replica, Stats, View};
+pub use replica::{Blocking, Head, Progress, Replica, Stats, Traverse, View, Visited};
 pub use task::{Phase, TaskKind, TaskStatus};
 pub use validator::{MergeAll, Validator, Verdict};

@@ -17,6 +17,7 @@
 use crate::{
     Cid, DagName, Error,
     store::{Read, Table, Txn},
+    wire::Block,
 };
 use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
@@ -244,6 +245,11 @@ impl<S: Read> Txn<'_, S> {
 
     pub(crate) fn put_node(&mut self, cid: &Cid, node: &Node) {
         self.put(Table::Nodes, cid.to_row(), node.encode());
+    }
+
+    /// A block that is known to be here, as the codec reads it; what the validator says of it is not asked.
+    pub(crate) fn block(&self, cid: &Cid) -> Result<Block, Error> {
+        Ok(Block::decode_with(&self.body(cid)?, self.codec()))
     }
 
     /// The bytes of a block that is known to be here.

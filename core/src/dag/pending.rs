@@ -175,6 +175,12 @@ pub(crate) fn take_merged_without<S: Read>(rows: &mut Txn<'_, S>, parent: &Cid) 
     Ok(children)
 }
 
+/// How many blocks wait for this one, counted up to `limit`.
+pub(crate) fn waiting<S: Read>(rows: &Txn<'_, S>, parent: &Cid, limit: usize) -> Result<u64, Error> {
+    let prefix = edges_of(CHILDREN, parent);
+    Ok(rows.scan(Table::Waiting, &prefix, &prefix, limit)?.len() as u64)
+}
+
 /// Adds a row of wants.
 pub(crate) fn want<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, want: Want, depth: u32, cid: &Cid, size: u64) {
     rows.put(Table::Wants, want_key(want, depth, cid), size_row(size));

@@ -211,6 +211,13 @@ impl Fetcher {
         self.tasks.get(cid)?.asked()
     }
 
+    /// Whether a block is parked, the peer that was asked last, and all that may have it.
+    pub(crate) fn situation(&self, cid: &Cid) -> (bool, Option<Peer>, Peers) {
+        let Some(task) = self.tasks.get(cid) else { return (false, None, Peers::new()) };
+        let parked = matches!(task.state, State::Pausing { .. }) && task.rounds >= RUMOUR_ROUNDS;
+        (parked, task.asked(), task.peers.clone())
+    }
+
     /// An attempt failed: the next peer is asked at once, or after a pause when all were.
     pub(crate) fn failed(&mut self, cid: Cid, attempt: u32, out: &mut Vec<Effect>) {
         let Some(task) = self.tasks.get_mut(&cid) else { return };

@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use crate::{
-    Batch, Bytes, Cid, Effect, Error, Key, Refusal, Token, Validator, Verdict, Write,
+    Batch, Bytes, Cid, Codec, Effect, Error, Key, Refusal, Token, Validator, Verdict, Write,
     dag::{
         heads::{self, Tip},
         node::Node,
@@ -124,7 +124,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     /// nothing any more, so the block declares more until it is another.
     fn encode(&self, links: &[Cid], delta: &mut Delta) -> Result<(Cid, Bytes), Error> {
         loop {
-            let bytes = Block::encode(links, delta);
+            let bytes = Block::encode_with(links, delta, self.rows.codec());
             let cid = Cid::of(&bytes);
             let may_be_decided = self.counts.purged > 0 || self.task.is_some();
             if !(may_be_decided && self.rows.node(&cid)?.is_some_and(|node| node.height().is_some())) {
@@ -150,7 +150,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let mut last: Vec<bool> =
             batch.writes.iter().rev().map(|write| seen.insert(write.key().bytes().clone())).collect();
         last.reverse();
-        let mut parts = Parts::default();
+        let mut parts = Parts { full: Vec::new(), open: Part::default(), codec: self.rows.codec() };
         for write in batch.writes.into_iter().zip(last).filter_map(|(write, last)| last.then_some(write)) {
             match write {
                 Write::Put(key, value) => parts.put(key, value),
@@ -166,20 +166,20 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 }
 
 /// Deltas being filled, each up to the limit.
-#[derive(Default)]
-struct Parts {
+struct Parts<'a> {
     full: Vec<Part>,
     open: Part,
+    codec: &'a dyn Codec,
 }
 
-impl Parts {
+impl Parts<'_> {
     fn put(&mut self, key: Key, value: Bytes) {
-        self.make_room(wire::element_bytes(&key, &value));
+        self.make_room(self.codec.element_bytes(&key, &value));
         self.open.delta.elements.push(Element { key, value });
     }
 
     fn remove(&mut self, key: &Key, removal: Removal) {
-        self.make_room(wire::tombstone_bytes(key));
+        self.make_room(self.codec.tombstone_bytes(key));
         self.open.delta.tombstones.push(Tombstone { key: key.clone(), target: removal.target });
         self.open.removals.push(removal);
     }

@@ -96,6 +96,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         set::apply(&mut self.rows, &mut self.counts, &cid, height, delta, ranks)?;
         self.rows.put_node(&cid, &Node::Good { height, declared: delta.priority, dag: delta.dag.clone() });
         self.gather_merged(&cid, height, delta)?;
+        if !self.is_rebuilding() {
+            self.log.append(&cid, &mut self.rows);
+        }
         self.counts.misdeclared += u64::from(delta.priority != height);
         self.merged(cid, height, delta.dag.clone(), false);
         Ok(())

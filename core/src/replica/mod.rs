@@ -1,5 +1,6 @@
 //! The replica: what it is asked, and what it tells.
 
+mod blocking;
 mod changes;
 mod commit;
 mod import;
@@ -7,17 +8,21 @@ mod merge;
 mod read;
 mod receive;
 mod step;
+mod traverse;
 mod waits;
 
+pub use blocking::Blocking;
 pub(crate) use merge::height_over;
 pub use read::View;
 pub(crate) use step::Step;
+pub use traverse::{Traverse, Visited};
 
 use crate::{
-    Bytes, Cid, Config, DagName, Effect, Error, Input, Key, MergeAll, Query, Row, Stub, TaskStatus, Timer, Validator,
-    dag::counts::Counts, fetch::Fetcher, gossip, gossip::Gossip, store::Store, task::Running,
+    Bytes, Cid, Codec, Config, DagName, Effect, Error, Feed, FeedError, FeedToken, Input, Key, MergeAll, ProtobufCodec,
+    Query, Row, Stub, TaskStatus, Timer, Validator, dag::counts::Counts, feed::Log, fetch::Fetcher, gossip,
+    gossip::Gossip, store::Store, task::Running, wire::Block,
 };
-use alloc::{string::ToString, vec::Vec};
+use alloc::{collections::BTreeSet, format, string::ToString, vec::Vec};
 use waits::Waits;
 
 /// Whether a step left work to do.
@@ -81,15 +86,17 @@ pub struct Stats {
 /// Memory holds what is being fetched (at most some thousand CIDs) and what was heard of the
 /// current heads; all else is in the store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Replica<S, V = MergeAll> {
+pub struct Replica<S, V = MergeAll, C = ProtobufCodec> {
     store: S,
     config: Config,
     validator: V,
+    codec: C,
     counts: Counts,
     task: Option<Running>,
     fetch: Fetcher,
     gossip: Gossip,
     waits: Waits,
+    log: Log,
     stopped: bool,
 }
 
@@ -113,21 +120,8 @@ impl<S: Store, V: Validator> Replica<S, V> {
     ///
     /// # Errors
     /// As `open`.
-    pub fn open_with(mut store: S, config: Config, validator: V, out: &mut Vec<Effect>) -> Result<Self, Error> {
-        step::check_format(&mut store)?;
-        let counts = Counts::read(&store)?;
-        let task = Running::read(&store)?;
-        let (fetch, gossip, waits) = (Fetcher::default(), Gossip::default(), Waits::default());
-        let mut replica = Self { store, config, validator, counts, task, fetch, gossip, waits, stopped: false };
-        replica.transact(out, |step| {
-            gossip::set_round(step.config, step.out);
-            if step.is_rebuilding() {
-                return Ok(());
-            }
-            step.announce_all(|_, _| true)?;
-            step.load_obligations()
-        })?;
-        Ok(replica)
+    pub fn open_with(store: S, config: Config, validator: V, out: &mut Vec<Effect>) -> Result<Self, Error> {
+        Self::open_with_codec(store, config, validator, ProtobufCodec, out)
     }
 
     /// Opens a store that may be too damaged to be opened, and begins to [rebuild](Input::Rebuild) it from its blocks. A task
@@ -135,16 +129,70 @@ impl<S: Store, V: Validator> Replica<S, V> {
     ///
     /// # Errors
     /// When the store fails, or was written in a format that this version does not know.
-    pub fn open_rebuilding(mut store: S, config: Config, validator: V, out: &mut Vec<Effect>) -> Result<Self, Error> {
+    pub fn open_rebuilding(store: S, config: Config, validator: V, out: &mut Vec<Effect>) -> Result<Self, Error> {
+        Self::open_rebuilding_with_codec(store, config, validator, ProtobufCodec, out)
+    }
+}
+
+impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
+    /// As [`open_with`](Replica::open_with), deltas in the embedder's format. It must be the same for the
+    /// whole life of the store.
+    ///
+    /// # Errors
+    /// As `open`.
+    pub fn open_with_codec(
+        mut store: S,
+        config: Config,
+        validator: V,
+        codec: C,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, Error> {
+        step::check_format(&mut store)?;
+        let counts = Counts::read(&store)?;
+        let task = Running::read(&store)?;
+        let log = Log::read(&store)?;
+        let (fetch, gossip, waits) = (Fetcher::default(), Gossip::default(), Waits::default());
+        let mut replica =
+            Self { store, config, validator, codec, counts, task, fetch, gossip, waits, log, stopped: false };
+        replica.transact(out, |step| {
+            gossip::set_round(step.config, step.out);
+            if step.is_rebuilding() {
+                step.log.keep_after_rebuild(step.config.feed);
+                return Ok(());
+            }
+            step.log.keep(step.config.feed, &step.rows)?;
+            step.announce_all(|_, _| true)?;
+            step.load_obligations()
+        })?;
+        Ok(replica)
+    }
+
+    /// As [`open_rebuilding`](Replica::open_rebuilding), deltas in the embedder's format.
+    ///
+    /// # Errors
+    /// As `open_rebuilding`.
+    pub fn open_rebuilding_with_codec(
+        mut store: S,
+        config: Config,
+        validator: V,
+        codec: C,
+        out: &mut Vec<Effect>,
+    ) -> Result<Self, Error> {
         step::check_format_of_damaged(&mut store)?;
         let task = match Running::read(&store) {
             Err(Error::Corrupt(_)) => None,
             task => task?,
         };
+        let log = match Log::read(&store) {
+            Err(Error::Corrupt(_)) => Log::default(),
+            log => log?,
+        };
         let (counts, waits) = (Counts::default(), Waits::default());
         let (fetch, gossip) = (Fetcher::default(), Gossip::default());
-        let mut replica = Self { store, config, validator, counts, task, fetch, gossip, waits, stopped: false };
+        let mut replica =
+            Self { store, config, validator, codec, counts, task, fetch, gossip, waits, log, stopped: false };
         replica.transact(out, |step| {
+            step.log.keep_after_rebuild(step.config.feed);
             gossip::set_round(step.config, step.out);
             step.begin_rebuild(None);
             step.counts.write(&mut step.rows);
@@ -338,6 +386,55 @@ impl<S: Store, V: Validator> Replica<S, V> {
         self.task.as_ref().map(|running| &running.task.status)
     }
 
+    /// Merged blocks from these down, or from all heads where none is given, the highest first and each once.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn traverse(&self, from: &[Cid]) -> Result<Traverse<&S>, Error> {
+        self.view()?.traverse(from)
+    }
+
+    /// This moment, to [ask](Self::feed) later what was merged since. Free.
+    ///
+    /// # Errors
+    /// [`FeedError::Off`].
+    pub fn feed_token(&self) -> Result<FeedToken, FeedError> {
+        self.log.token()
+    }
+
+    /// The keys that the blocks merged since the token name, with their values now: those of at most `limit` blocks, and of
+    /// about [`Config::step_bytes_max`] bytes of them. Costs a read a block and one a key.
+    ///
+    /// To follow all keys, take a token first, then read all keys, then ask for the feed from that token on. What is shown is
+    /// not synced yet where the last steps are not; after a crash such a token is unknown.
+    ///
+    /// # Errors
+    /// [`FeedError::UnknownEpoch`] when the token is not of this store's history; then all keys are to be read again.
+    pub fn feed(&self, since: &FeedToken, limit: usize) -> Result<Feed, FeedError> {
+        let view = self.view()?;
+        self.log.check(since, &self.store)?;
+        let (mut keys, mut next, mut bytes) = (BTreeSet::new(), *since, 0);
+        for _ in 0..limit {
+            let Some((cid, after)) = self.log.after(&next, &self.store)?.filter(|_| bytes < self.config.step_bytes_max)
+            else {
+                break;
+            };
+            let body = view.block(&cid)?;
+            let body = body.ok_or_else(|| Error::Corrupt(format!("the bytes of block {cid} are missing")))?;
+            bytes += body.len() as u64;
+            if let Ok(delta) = Block::decode_with(&body, &self.codec).delta {
+                // Copied: a key would keep the whole block alive.
+                let elements = delta.elements.iter().map(|element| &element.key);
+                let tombstones = delta.tombstones.iter().map(|tombstone| &tombstone.key);
+                keys.extend(elements.chain(tombstones).map(|key| Key::cleaned(Bytes::copy_from_slice(key.as_bytes()))));
+            }
+            next = after;
+        }
+        let value = |key: Key| view.get(&key).map(|value| (key, value));
+        let keys = keys.into_iter().map(value).collect::<Result<_, Error>>()?;
+        Ok(Feed { keys, next, more: self.log.token()? != next })
+    }
+
     /// Whether there are obligations: blocks below something that a peer announced and whose bytes
     /// were right, which are not merged yet. Rumours do not count. A replica that is being rebuilt is behind.
     pub const fn is_behind(&self) -> bool {
@@ -373,11 +470,11 @@ impl<S: Store, V: Validator> Replica<S, V> {
             return Err(Error::Stopped);
         }
         let effects = out.len();
-        let done = Step::run(self, out, work).and_then(|(batch, counts)| {
+        let done = Step::run(self, out, work).and_then(|(batch, counts, log)| {
             if !batch.rows.is_empty() {
                 self.store.commit(batch)?;
             }
-            self.counts = counts;
+            (self.counts, self.log) = (counts, log);
             Ok(())
         });
         if done.is_err() {

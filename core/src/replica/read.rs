@@ -1,6 +1,6 @@
 //! Reads.
 
-use super::Head;
+use super::{Head, Traverse};
 use crate::{
     Bytes, Cid, Error, Key,
     dag::{
@@ -70,6 +70,30 @@ impl<R: Read> View<R> {
             ControlFlow::Continue(())
         })?;
         found.into_iter().collect()
+    }
+
+    /// Merged blocks from these down, or from all heads where none is given, the highest first and each once. What is not
+    /// merged is left out.
+    ///
+    /// ```
+    /// # use anabranch_core::{Batch, Config, Input, Replica, Token, store::MemoryStore};
+    /// # fn main() -> Result<(), anabranch_core::Error> {
+    /// # let mut out = Vec::new();
+    /// # let mut replica = Replica::open(MemoryStore::new(), Config::default(), &mut out)?;
+    /// for value in ["a", "b", "c"] {
+    ///     let _ = replica.step(Input::Commit { token: Token(1), batch: Batch::new().put("/k", value) }, &mut out)?;
+    /// }
+    /// let view = replica.snapshot()?;
+    /// let heights: Vec<u64> = view.traverse(&[])?.map(|visited| Ok(visited?.height)).collect::<Result<_, anabranch_core::Error>>()?;
+    /// assert_eq!(heights, [3, 2, 1]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn traverse(self, from: &[Cid]) -> Result<Traverse<R>, Error> {
+        Traverse::new(self.rows, from)
     }
 
     /// The bytes of a block that is merged or pending.

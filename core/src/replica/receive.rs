@@ -138,7 +138,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// A block as this replica counts it: void also when the validator says so.
     pub(crate) fn read(&self, bytes: &Bytes) -> Block {
-        let mut block = Block::decode(bytes);
+        let mut block = Block::decode_with(bytes, self.rows.codec());
         if block.delta.is_ok() && self.validator.judge(&block) == Verdict::Void {
             block.delta = Err(wire::Flaw::Refused);
         }

@@ -2,12 +2,13 @@
 
 use super::{Replica, waits::Waits};
 use crate::{
-    Cid, Config, Effect, Error, Validator,
+    Cid, Codec, Config, Effect, Error, Validator,
     dag::{
         counts::Counts,
         heads,
         pending::{self, Want},
     },
+    feed::Log,
     fetch::Fetcher,
     gossip::{self, Gossip},
     limits::BROADCAST_BYTES_MAX,
@@ -34,6 +35,7 @@ const REFETCHES_MAX: usize = 64;
 pub(crate) struct Step<'a, S, V> {
     pub(crate) rows: Txn<'a, S>,
     pub(crate) counts: Counts,
+    pub(crate) log: Log,
     /// Blocks that may be merged, known to this step alone, and since when they are obligations.
     pub(crate) ready: VecDeque<(Cid, u32)>,
     pub(crate) task: &'a mut Option<Running>,
@@ -47,16 +49,17 @@ pub(crate) struct Step<'a, S, V> {
 
 impl<'a, S: Store, V: Validator> Step<'a, S, V> {
     /// Does the work, and gives the changes to be committed and the counts after them.
-    pub(super) fn run(
-        replica: &'a mut Replica<S, V>,
+    pub(super) fn run<C: Codec>(
+        replica: &'a mut Replica<S, V, C>,
         out: &'a mut Vec<Effect>,
         work: impl FnOnce(&mut Self) -> Result<(), Error>,
-    ) -> Result<(WriteBatch, Counts), Error> {
-        let Replica { store, config, validator, counts, task, fetch, gossip, waits, .. } = replica;
-        let (before, task_before) = (*counts, task.clone());
+    ) -> Result<(WriteBatch, Counts, Log), Error> {
+        let Replica { store, config, validator, codec, counts, task, fetch, gossip, waits, log, .. } = replica;
+        let (before, log_before, task_before) = (*counts, *log, task.clone());
         let mut step = Self {
-            rows: Txn::new(store),
+            rows: Txn::new(store, codec),
             counts: before,
+            log: log_before,
             ready: VecDeque::new(),
             task,
             fetch,
@@ -81,8 +84,11 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         if step.counts != before {
             step.counts.write(&mut step.rows);
         }
+        if step.log != log_before {
+            step.log.write(&mut step.rows);
+        }
         Running::write(task_before.as_ref(), step.task.as_ref(), &mut step.rows);
-        Ok((step.rows.into_batch(), step.counts))
+        Ok((step.rows.into_batch(), step.counts, step.log))
     }
 
     /// Announces the heads that `takes` lets through, in as few messages as fit.

@@ -8,7 +8,6 @@ use super::record::{Cursor, Other};
 use crate::{
     Cid, Error, Key,
     store::{Read, Table, Txn},
-    wire::Block,
 };
 use alloc::{format, string::String, vec::Vec};
 use bytes::Bytes;
@@ -103,7 +102,7 @@ pub(crate) fn prevailing<S: Read>(
 
 /// The value that a merged block puts to a key: that of its last element with the key.
 fn value_in_block<S: Read>(rows: &Txn<'_, S>, key: &Key, cid: &Cid) -> Result<Bytes, Error> {
-    let block = Block::decode(&rows.body(cid)?);
+    let block = rows.block(cid)?;
     let element =
         block.delta.ok().and_then(|delta| delta.elements.into_iter().rev().find(|element| element.key == *key));
     element

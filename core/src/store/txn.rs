@@ -1,6 +1,7 @@
 //! The changes of one step, readable before they are committed.
 
 use super::{Overlay, Read, StoreError, Table, WriteBatch};
+use crate::Codec;
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::ops::ControlFlow;
@@ -14,11 +15,18 @@ pub(crate) struct Damaged;
 pub(crate) struct Txn<'s, S> {
     store: &'s S,
     changes: Overlay,
+    codec: &'s dyn Codec,
 }
 
 impl<'s, S: Read> Txn<'s, S> {
-    pub(crate) fn new(store: &'s S) -> Self {
-        Self { store, changes: Overlay::new() }
+    /// Changes to this store, in whose blocks deltas are in this format.
+    pub(crate) fn new(store: &'s S, codec: &'s dyn Codec) -> Self {
+        Self { store, changes: Overlay::new(), codec }
+    }
+
+    /// The format of the deltas.
+    pub(crate) const fn codec(&self) -> &'s dyn Codec {
+        self.codec
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {

@@ -311,9 +311,13 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     }
 
     /// Ends the task, and tells whoever waits for it.
-    fn finish(&mut self, outcome: impl FnOnce(&TaskStatus) -> Outcome) {
+    fn finish(&mut self, outcome: impl FnOnce(&TaskStatus) -> Outcome) -> Result<(), Error> {
         if let Some(Running { task, token, .. }) = self.task.take() {
+            if task.status.kind != TaskKind::Verify {
+                self.log.new_epoch(b"task ends", &self.rows)?;
+            }
             self.out.push(Effect::Finished { token, outcome: outcome(&task.status) });
         }
+        Ok(())
     }
 }

@@ -73,7 +73,8 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             }
         }
         *self.task = Some(Running::new(TaskKind::Purge(dag), Phase::Mark, token));
-        Ok(())
+        // Bodies go from now on, and values change that no merged block names; when it ends, another epoch begins.
+        self.log.new_epoch(b"purge begins", &self.rows)
     }
 
     pub(super) fn purge_part(&mut self, dag: &DagName, phase: Phase) -> Result<(), Error> {
@@ -95,7 +96,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             }
             _ => {
                 if self.sweep()? {
-                    self.finish(|status| Outcome::Purged { blocks: status.blocks, keys: status.keys });
+                    self.finish(|status| Outcome::Purged { blocks: status.blocks, keys: status.keys })?;
                 }
             }
         }

@@ -8,7 +8,7 @@
 use super::protobuf::{Field, Fields, Malformed, Value};
 use crate::{Cid, cid::V1_BYTES};
 use alloc::vec::Vec;
-use prost::{Message, length_delimiter_len};
+use prost::{encode_length_delimiter, length_delimiter_len};
 
 const DATA: u32 = 1;
 const LINKS: u32 = 2;
@@ -79,8 +79,8 @@ fn decode_link(link: &[u8]) -> Result<&[u8], Malformed> {
 }
 
 /// Writes a node as Go does: first the links, in the order given, then the data.
-pub(super) fn encode<'a>(links: impl ExactSizeIterator<Item = &'a Cid>, data: &impl Message) -> Vec<u8> {
-    let length = data.encoded_len();
+pub(super) fn encode<'a>(links: impl ExactSizeIterator<Item = &'a Cid>, data: &[u8]) -> Vec<u8> {
+    let length = data.len();
     let mut out = Vec::with_capacity(links.len() * LINK_BYTES + 1 + length_delimiter_len(length) + length);
     for link in links {
         out.extend_from_slice(&LINK_HEAD);
@@ -88,7 +88,8 @@ pub(super) fn encode<'a>(links: impl ExactSizeIterator<Item = &'a Cid>, data: &i
         out.extend_from_slice(&LINK_TAIL);
     }
     out.push(DATA_TAG);
-    let written = data.encode_length_delimited(&mut out);
+    let written = encode_length_delimiter(length, &mut out);
     debug_assert!(written.is_ok(), "prost fails only where a buffer ends, and a Vec grows");
+    out.extend_from_slice(data);
     out
 }

@@ -4,11 +4,7 @@ use super::{
     Delta, Element, Tombstone,
     protobuf::{Field, Fields, Malformed, Value, utf8},
 };
-use crate::{
-    Cid, DagName, Key,
-    cid::BLOCK_ID_BYTES,
-    limits::{DAG_NAME_BYTES_MAX, KEY_BYTES_MAX},
-};
+use crate::{Cid, DagName, Key, cid::BLOCK_ID_BYTES};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use prost::{Message, length_delimiter_len};
@@ -64,41 +60,26 @@ impl DeltaMessage {
     }
 }
 
-/// Why a block's data is no delta that is merged.
-pub(super) enum Unusable {
-    Malformed(Malformed),
-    DagNameTooLong,
-}
-
-impl From<Malformed> for Unusable {
-    fn from(malformed: Malformed) -> Self {
-        Self::Malformed(malformed)
-    }
-}
-
-/// Reads a delta out of `data`, a slice of `block`. Keys and values share the block's buffer.
-pub(super) fn decode(block: &Bytes, data: &[u8]) -> Result<Delta, Unusable> {
+/// Reads a delta out of a block's data. Keys and values share its buffer.
+pub(super) fn decode(data: &Bytes) -> Result<Delta, Malformed> {
     let mut delta = Delta::default();
     let mut dag_name = "";
     for field in Fields::of(data) {
         match field? {
             Field { number: ELEMENTS, value: Value::Bytes(message) } => {
                 let parts = Parts::of(message)?;
-                delta.elements.extend(parts.key(block).map(|key| Element { key, value: parts.value(block) }));
+                delta.elements.push(Element { key: parts.key(data), value: parts.value(data) });
             }
             Field { number: TOMBSTONES, value: Value::Bytes(message) } => {
                 let parts = Parts::of(message)?;
                 let target = Cid::from_block_id(parts.id.as_bytes());
-                let removal = target.and_then(|target| Some(Tombstone { key: parts.key(block)?, target }));
+                let removal = target.map(|target| Tombstone { key: parts.key(data), target });
                 delta.tombstones.extend(removal);
             }
             Field { number: PRIORITY, value: Value::Varint(priority) } => delta.priority = priority,
             Field { number: DAG_NAME, value: Value::Bytes(name) } => dag_name = utf8(name)?,
             _ => {}
         }
-    }
-    if dag_name.len() > DAG_NAME_BYTES_MAX {
-        return Err(Unusable::DagNameTooLong);
     }
     delta.dag = DagName::new(dag_name);
     Ok(delta)
@@ -126,14 +107,13 @@ impl<'a> Parts<'a> {
         Ok(parts)
     }
 
-    /// The cleaned key, unless it is too long: then the element is left out.
-    fn key(&self, block: &Bytes) -> Option<Key> {
-        let key = Key::from_bytes(block.slice_ref(self.key.as_bytes()));
-        (key.as_bytes().len() <= KEY_BYTES_MAX).then_some(key)
+    /// The cleaned key.
+    fn key(&self, data: &Bytes) -> Key {
+        Key::from_bytes(data.slice_ref(self.key.as_bytes()))
     }
 
-    fn value(&self, block: &Bytes) -> Bytes {
-        block.slice_ref(self.value)
+    fn value(&self, data: &Bytes) -> Bytes {
+        data.slice_ref(self.value)
     }
 }
 

@@ -23,13 +23,14 @@ pub use announcement::{Announcement, decode_announcement, encode_announcements};
 pub use delta::{element_bytes, tombstone_bytes};
 
 use crate::{
-    Cid, DagName, Key,
-    limits::{BLOCK_BYTES_MERGED_MAX, DAG_NAME_BYTES_MAX},
+    Cid, Codec, DagName, Key, ProtobufCodec,
+    limits::{BLOCK_BYTES_MERGED_MAX, DAG_NAME_BYTES_MAX, KEY_BYTES_MAX},
 };
 use alloc::{borrow::ToOwned, collections::BTreeSet, string::String, vec::Vec};
 use bytes::Bytes;
 use core::fmt;
-use delta::{DeltaMessage, Unusable};
+use delta::DeltaMessage;
+use prost::Message;
 
 /// What a block adds and removes, as all replicas read it: keys cleaned, ids understood, elements
 /// that break a rule left out.
@@ -80,15 +81,6 @@ pub enum Flaw {
     Refused,
 }
 
-impl From<Unusable> for Flaw {
-    fn from(why: Unusable) -> Self {
-        match why {
-            Unusable::Malformed(malformed) => Self::NotDelta(malformed.0.to_owned()),
-            Unusable::DagNameTooLong => Self::DagNameTooLong,
-        }
-    }
-}
-
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -112,12 +104,18 @@ pub struct Block {
 }
 
 impl Block {
-    /// Reads a block, any bytes.
+    /// Reads a block, any bytes, whose delta is in the format of go-ds-crdt.
     ///
     /// Keys and values share the buffer of `bytes` and keep it alive; only keys that are not clean are copied. Time and memory
     /// are linear in the block: an element takes at least 2 bytes of it, and about 64 bytes here.
     #[must_use]
     pub fn decode(bytes: &Bytes) -> Self {
+        Self::decode_with(bytes, &ProtobufCodec)
+    }
+
+    /// As [`decode`](Self::decode), of a block whose delta is in this format.
+    #[must_use]
+    pub fn decode_with(bytes: &Bytes, codec: &dyn Codec) -> Self {
         let too_large = bytes.len() > BLOCK_BYTES_MERGED_MAX;
         let node = match dagpb::decode(bytes) {
             Ok(node) => node,
@@ -130,9 +128,16 @@ impl Block {
         } else if has_foreign {
             Err(Flaw::ForeignLink)
         } else {
-            delta::decode(bytes, node.data.unwrap_or_default()).map_err(Flaw::from)
+            let data = node.data.map_or_else(Bytes::new, |data| bytes.slice_ref(data));
+            codec.decode(&data).and_then(within_limits)
         };
         Self { links, delta }
+    }
+
+    /// The links of a block, without a look at its delta; none where it is no dag-pb.
+    #[must_use]
+    pub fn links(bytes: &Bytes) -> Vec<Cid> {
+        dagpb::decode(bytes).map_or_else(|_| Vec::new(), |node| parents(&node.hashes).0)
     }
 
     /// The bytes of a block that we write: links sorted by CID bytes, then the delta. Keys are
@@ -142,9 +147,36 @@ impl Block {
     /// Apart from links and tag, the size is the sum of [`element_bytes`] and [`tombstone_bytes`], priority and name.
     #[must_use]
     pub fn encode(links: &[Cid], delta: &Delta) -> Bytes {
-        let links: BTreeSet<&Cid> = links.iter().collect();
-        dagpb::encode(links.into_iter(), &DeltaMessage::of(delta)).into()
+        Self::encode_with(links, delta, &ProtobufCodec)
     }
+
+    /// As [`encode`](Self::encode), the delta in this format.
+    #[must_use]
+    pub fn encode_with(links: &[Cid], delta: &Delta, codec: &dyn Codec) -> Bytes {
+        let links: BTreeSet<&Cid> = links.iter().collect();
+        dagpb::encode(links.into_iter(), &codec.encode(delta)).into()
+    }
+}
+
+/// What all codecs have in common: elements whose key is too long are left out, and too long a name makes the block void.
+fn within_limits(mut delta: Delta) -> Result<Delta, Flaw> {
+    if delta.dag.as_str().len() > DAG_NAME_BYTES_MAX {
+        return Err(Flaw::DagNameTooLong);
+    }
+    let fits = |key: &Key| key.as_bytes().len() <= KEY_BYTES_MAX;
+    delta.elements.retain(|element| fits(&element.key));
+    delta.tombstones.retain(|tombstone| fits(&tombstone.key));
+    Ok(delta)
+}
+
+/// The delta of go-ds-crdt, out of a block's data.
+pub(crate) fn decode_delta(data: &Bytes) -> Result<Delta, Flaw> {
+    delta::decode(data).map_err(|malformed| Flaw::NotDelta(malformed.0.to_owned()))
+}
+
+/// The delta of go-ds-crdt, as a block's data.
+pub(crate) fn encode_delta(delta: &Delta) -> Vec<u8> {
+    DeltaMessage::of(delta).encode_to_vec()
 }
 
 /// The links that count, each once, and whether there were others.
