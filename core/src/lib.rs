@@ -60,6 +60,7 @@ mod gossip;
 mod input;
 mod key;
 pub mod limits;
+pub mod picture;
 mod query;
 mod replica;
 mod set;

@@ -3,7 +3,7 @@
 
 mod support;
 
-use anabranch_core::{Batch, Bytes, Cid, Config, DagName, Error, Peer, Timer, Visited, store::Table};
+use anabranch_core::{Batch, Bytes, Cid, Config, DagName, Error, Peer, Timer, Visited, picture, store::Table};
 use std::collections::{BTreeMap, BTreeSet};
 use support::{
     blocks::{chain, nobody_serves, void_block, world},
@@ -136,4 +136,34 @@ fn a_walk_shows_a_purged_block_and_ends_there() {
     let last = &shown[1];
     assert_eq!((last.height, last.dag.as_str(), last.purged, last.void), (2, "x", true, false));
     assert_eq!(walk(&node, &[root]).len(), 1);
+}
+
+#[test]
+fn pictures_show_each_block_and_each_link_once() {
+    let mut node = Node::new();
+    let purged = node.commit(Batch::for_dag(DagName::new("a \"quoted\"\nname")).put("/x", "x"))[0];
+    let void = void_block(&[purged], 1);
+    let tip = put_block(&[Cid::of(&void)], 3, "/t", "t");
+    node.receive(&void);
+    node.receive(&tip);
+    node.settle(&world([&void]));
+    node.purge("a \"quoted\"\nname");
+    let (tip, void) = (Cid::of(&tip), Cid::of(&void));
+    let lines = |lines: Vec<Result<String, Error>>| lines.into_iter().map(Result::unwrap).collect::<Vec<_>>();
+    let text = lines(picture::text(node.replica.traverse(&[]).unwrap()).collect());
+    let name = r#"dag "a \"quoted\"\nname""#;
+    let wanted = [
+        format!("{tip}  height 3"),
+        format!("    link    {void}"),
+        format!("{void}  height 2  void"),
+        format!("    link    {purged}"),
+        format!("{purged}  height 1  purged  {name}"),
+    ];
+    assert_eq!(text, wanted);
+    let dot = lines(picture::dot(node.replica.traverse(&[]).unwrap()).collect());
+    assert_eq!((dot.len(), dot[0].as_str(), dot[7].as_str()), (8, "digraph history {", "}"));
+    assert_eq!(dot[3], format!("  \"{tip}\" -> \"{void}\";"));
+    let escaped = r#"height 1  purged  dag \"a \\\"quoted\\\"\\nname\""#;
+    let short = picture::short(&purged);
+    assert_eq!(dot[6], format!("  \"{purged}\" [label=\"{short}\\n{escaped}\", style=dotted, color=gray];"));
 }

@@ -6,7 +6,7 @@ use super::{
     out::Out,
 };
 use anabranch_core::{
-    Bytes, Cid,
+    Bytes, Cid, picture,
     wire::{Block, Delta},
 };
 use anabranch_sim::{
@@ -114,36 +114,23 @@ impl Dag {
         out.line("digraph history {\n  node [shape=box, fontname=\"monospace\"];")?;
         for (cid, block) in self.in_order() {
             let writes = block.delta.as_ref().map_or(String::new(), |delta| {
-                format!("\\n{} puts, {} removals", delta.elements.len(), delta.tombstones.len())
+                format!("\n{} puts, {} removals", delta.elements.len(), delta.tombstones.len())
             });
             let style = match (&block.delta, self.heads.contains(cid)) {
                 (Err(_), _) => ", style=dashed, color=red",
                 (Ok(_), true) => ", style=bold",
                 (Ok(_), false) => "",
             };
-            let about = quoted(&self.about(cid, block));
-            out.line(format_args!("  \"{cid}\" [label=\"{}\\n{about}{writes}\"{style}];", short(cid)))?;
+            out.line(format_args!("{}", picture::node(cid, &(self.about(cid, block) + &writes), style)))?;
         }
         for cid in &self.absent {
-            let label = short(cid);
-            out.line(format_args!("  \"{cid}\" [label=\"{label}\\nnot in the file\", style=dotted, color=gray];"))?;
+            out.line(format_args!("{}", picture::node(cid, "not in the file", ", style=dotted, color=gray")))?;
         }
         for (cid, block) in self.in_order() {
-            block.links.iter().try_for_each(|link| out.line(format_args!("  \"{cid}\" -> \"{link}\";")))?;
+            block.links.iter().try_for_each(|link| out.line(format_args!("{}", picture::edge(cid, link))))?;
         }
         out.line("}")
     }
-}
-
-/// The CID's last ten characters: the first ones are the same in all CIDs of this kind.
-fn short(cid: &Cid) -> String {
-    let text = cid.to_string();
-    format!("…{}", &text[text.len().saturating_sub(10)..])
-}
-
-/// Text inside the quotes of Graphviz's language.
-fn quoted(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 /// A value in hex, and as text where it is printable. Long ones are cut.
