@@ -7,6 +7,7 @@
 
 mod blocks;
 mod builder;
+mod dag;
 mod datastore;
 mod error;
 mod events;

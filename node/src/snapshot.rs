@@ -80,6 +80,23 @@ impl Snapshot {
         RowStream::start(self.view.clone(), query)
     }
 
+    /// The DAG of merged blocks as a graph for Graphviz: `dot -Tsvg` draws it. Heads have a double frame. Reads every block.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn dot(&self) -> Result<String, Error> {
+        self.blocking(|view| crate::dag::dot(view)).await
+    }
+
+    /// The DAG of merged blocks as text, the highest first, at most so many: height, the end of the CID, what the block
+    /// writes (+) and removes (-), and its parents. ● is a head. Reads every block.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn picture(&self, limit: usize) -> Result<String, Error> {
+        self.blocking(move |view| crate::dag::picture(view, limit)).await
+    }
+
     /// Reads in a thread that may wait for the disk.
     async fn blocking<T: Send + 'static>(
         &self,

@@ -142,7 +142,7 @@ fn write_file(view: &dyn AnyView, path: &Path, from: Option<Vec<Cid>>) -> Result
     let file = File::create(path).map_err(fails)?;
     let mut out = Writer::start(BufWriter::new(file), &roots).map_err(fails)?;
     let mut exported = Exported { roots: roots.clone(), ..Exported::default() };
-    let mut walk = Walk { view, seen: BTreeSet::new(), path: roots.into_iter().rev().map(Visit::Enter).collect() };
+    let mut walk = Walk::from(view, roots);
     while let Some((cid, bytes)) = walk.next_block().map_err(read)? {
         out.block(&cid, &bytes).map_err(fails)?;
         exported.blocks += 1;
@@ -154,7 +154,7 @@ fn write_file(view: &dyn AnyView, path: &Path, from: Option<Vec<Cid>>) -> Result
 }
 
 /// A walk from heads down that gives each block once, after its parents.
-struct Walk<'a> {
+pub(crate) struct Walk<'a> {
     view: &'a dyn AnyView,
     seen: BTreeSet<Cid>,
     path: Vec<Visit>,
@@ -168,8 +168,12 @@ enum Visit {
     Give(Cid),
 }
 
-impl Walk<'_> {
-    fn next_block(&mut self) -> Result<Option<(Cid, Bytes)>, anabranch_core::Error> {
+impl<'a> Walk<'a> {
+    pub(crate) fn from(view: &'a dyn AnyView, heads: Vec<Cid>) -> Self {
+        Self { view, seen: BTreeSet::new(), path: heads.into_iter().rev().map(Visit::Enter).collect() }
+    }
+
+    pub(crate) fn next_block(&mut self) -> Result<Option<(Cid, Bytes)>, anabranch_core::Error> {
         while let Some(visit) = self.path.pop() {
             match visit {
                 Visit::Enter(cid) if !self.seen.insert(cid) => {}

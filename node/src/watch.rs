@@ -13,7 +13,7 @@ use std::{
         Arc, Mutex, Weak,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -113,6 +113,14 @@ impl Watcher {
     /// The next change; `None` when the datastore is closed. Cancellation-safe.
     pub async fn next(&mut self) -> Option<Told<Change>> {
         std::future::poll_fn(|context| self.ring.poll_next(context)).await
+    }
+
+    /// The next change, if there is one already.
+    pub fn try_next(&mut self) -> Option<Told<Change>> {
+        match self.ring.poll_next(&Context::from_waker(Waker::noop())) {
+            Poll::Ready(next) => next,
+            Poll::Pending => None,
+        }
     }
 }
 

@@ -58,6 +58,12 @@ Exit codes:
   1  a broken invariant: the replica and the naive fold disagree (`merge` only)
   2  bad usage, a file that is truncated, forged or incomplete, or output that cannot be written";
 
+/// What the help of `anabranch shell` says about it.
+pub(crate) const HELP_SHELL: &str = "\
+Exit codes:
+  0  done
+  2  bad usage, a store that cannot be opened, or a command of a script that was wrong or failed";
+
 /// Why the program stops before its work is done.
 #[derive(Debug)]
 pub(crate) enum Stop {

@@ -77,6 +77,18 @@ pub(crate) enum Command {
     /// Look into a history in a CARv1 file, as `ipfs dag export` writes it.
     #[command(subcommand, after_help = exit::HELP_DAG)]
     Dag(Dag),
+    /// Work in a store on disk: get, put, del, ls, watch, heads, and more; `help` lists all.
+    ///
+    /// On a terminal with history and completion; otherwise commands are read from stdin, one a line.
+    #[command(after_help = exit::HELP_SHELL)]
+    Shell {
+        /// The folder of the store.
+        #[arg(value_name = "PATH")]
+        path: PathBuf,
+        /// Make a store in an empty or absent folder.
+        #[arg(long)]
+        create: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,6 +164,10 @@ pub(crate) fn execute(command: Option<Command>, out: &mut Out, err: &mut Out) ->
         Some(Command::Dag(Dag::Fold { input, format })) => dag::fold(&input.file, format.json, out, err),
         Some(Command::Dag(Dag::Merge { input, seed, format })) => dag::merge(&input.file, seed, format.json, out, err),
         Some(Command::Dag(Dag::Show { input, dot })) => show::show(&input.file, dot, out, err),
+        Some(Command::Shell { path, create }) => match anabranch_shell::run(&path, create).map_err(Stop::bad)? {
+            anabranch_shell::Ended::Well => Ok(Code::Passed),
+            anabranch_shell::Ended::CommandFailed => Ok(Code::BadInput),
+        },
     }
 }
 

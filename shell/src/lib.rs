@@ -1,0 +1,138 @@
+//! A command line over an Anabranch store on disk, with history and completion: what `anabranch shell` runs.
+//!
+//! [`run`] reads commands from a terminal, or line by line from whatever else stdin is, so that a script can do what a
+//! person can.
+#![forbid(unsafe_code)]
+
+mod command;
+mod line;
+mod session;
+
+use anabranch::{Datastore, OpenError};
+use session::{Flow, Session};
+use std::{
+    fmt,
+    io::{self, BufRead, IsTerminal, Write as _},
+    path::{Path, PathBuf},
+};
+
+/// What the shell understands.
+pub const HELP: &str = command::HELP;
+
+/// How a shell ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All commands were carried out.
+    Well,
+    /// A command that did not come from a terminal was wrong or failed; the others were carried out.
+    CommandFailed,
+}
+
+/// Why a shell cannot go on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ShellError {
+    /// There is no store, and none is to be made.
+    NoStore(PathBuf),
+    /// The store cannot be opened.
+    Open(OpenError),
+    /// Reading commands or writing results failed.
+    Io(io::Error),
+}
+
+impl fmt::Display for ShellError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoStore(path) => {
+                write!(
+                    f,
+                    "{}: there is no store here; give the folder of one, or make one with --create",
+                    path.display()
+                )
+            }
+            Self::Open(why) => why.fmt(f),
+            Self::Io(why) => write!(f, "commands cannot be read or results written: {why}"),
+        }
+    }
+}
+
+impl std::error::Error for ShellError {}
+
+impl From<io::Error> for ShellError {
+    fn from(why: io::Error) -> Self {
+        Self::Io(why)
+    }
+}
+
+/// Opens the store in this folder, makes one if `create` says so, and does what stdin says until it ends or `quit`.
+///
+/// # Errors
+/// When the store cannot be opened, or stdin not read, or stdout not written to. A reader of stdout that has gone away ends the shell well.
+pub fn run(path: &Path, create: bool) -> Result<Ended, ShellError> {
+    let is_empty = std::fs::read_dir(path)
+        .map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |mut entries| entries.next().is_none());
+    if is_empty && !create {
+        return Err(ShellError::NoStore(path.to_owned()));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let store = runtime.block_on(Datastore::builder().open(path));
+    let mut session = Session::new(runtime, store.map_err(ShellError::Open)?);
+    let ended = match io::stdin().is_terminal() {
+        true => interact(&mut session),
+        false => follow(&mut session, io::stdin().lock()),
+    };
+    session.close();
+    match ended {
+        Err(ShellError::Io(error)) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Ended::Well),
+        ended => ended,
+    }
+}
+
+/// Does what a person types.
+fn interact(session: &mut Session) -> Result<Ended, ShellError> {
+    let mut editor = line::Editor::new(session)?;
+    println!("{}", session.greeting());
+    while let Some(line) = editor.next_line()? {
+        if execute(session, &line)? == Flow::Quit {
+            break;
+        }
+    }
+    Ok(Ended::Well)
+}
+
+/// Does what a script says.
+fn follow(session: &mut Session, from: impl BufRead) -> Result<Ended, ShellError> {
+    let mut ended = Ended::Well;
+    for line in from.lines() {
+        match execute(session, &line?)? {
+            Flow::Quit => break,
+            Flow::Failed if ended == Ended::Well => ended = Ended::CommandFailed,
+            Flow::Failed | Flow::On => {}
+        }
+    }
+    Ok(ended)
+}
+
+/// Does what one line says. What is wrong with it goes to stderr.
+fn execute(session: &mut Session, line: &str) -> Result<Flow, ShellError> {
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let flow = match command::parse(line) {
+        Ok(None) => Flow::On,
+        Ok(Some(command)) => match session.execute(command, &mut out) {
+            Ok(flow) => flow,
+            Err(session::Failed::Write(error)) => return Err(error.into()),
+            Err(session::Failed::Command(what)) => {
+                out.flush()?;
+                eprintln!("error: {what}");
+                Flow::Failed
+            }
+        },
+        Err(what) => {
+            eprintln!("error: {what}");
+            Flow::Failed
+        }
+    };
+    session.tell_changes(&mut out)?;
+    out.flush()?;
+    Ok(flow)
+}
