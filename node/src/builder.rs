@@ -38,6 +38,7 @@ pub struct Builder<V = MergeAll> {
     broadcaster: Option<Arc<dyn DynBroadcaster>>,
     syncer: Option<Arc<dyn DynSyncer>>,
     hooks: Hooks,
+    rebuild: bool,
 }
 
 impl Builder<MergeAll> {
@@ -48,6 +49,7 @@ impl Builder<MergeAll> {
             broadcaster: None,
             syncer: None,
             hooks: Hooks::default(),
+            rebuild: false,
         }
     }
 }
@@ -63,8 +65,8 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
     /// Judges each block by its content: merge or void. All replicas of a network must judge alike.
     #[must_use]
     pub fn validator<W: Validator + Clone + Send + 'static>(self, validator: W) -> Builder<W> {
-        let Self { options, broadcaster, syncer, hooks, .. } = self;
-        Builder { options, validator, broadcaster, syncer, hooks }
+        let Self { options, broadcaster, syncer, hooks, rebuild, .. } = self;
+        Builder { options, validator, broadcaster, syncer, hooks, rebuild }
     }
 
     /// Carries announcements. Without one the datastore announces nothing, and hears nothing.
@@ -85,6 +87,14 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
     #[must_use]
     pub fn network(self, (broadcaster, syncer): (impl Broadcaster, impl DagSyncer)) -> Self {
         self.broadcaster(broadcaster).syncer(syncer)
+    }
+
+    /// Makes everything that is derived from the blocks anew when the store is opened: for a store whose rows are too damaged to be opened otherwise.
+    /// Until it is done ([`Datastore::task`] says how far it is), reads give [`Rebuilding`](anabranch_core::Error::Rebuilding). Damaged blocks are fetched again.
+    #[must_use]
+    pub const fn rebuild(mut self) -> Self {
+        self.rebuild = true;
+        self
     }
 
     /// Calls this for every key that gets another value, after that is durable: from a thread of its own, in the order of the changes, also for
@@ -158,7 +168,7 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
         S: Store + Send + 'static,
         S::Snapshot: Send + Sync + 'static,
     {
-        let Self { mut options, validator, broadcaster, syncer, hooks } = self;
+        let Self { mut options, validator, broadcaster, syncer, hooks, rebuild } = self;
         options.check()?;
         let hooks = if hooks.is_empty() {
             None
@@ -181,6 +191,7 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
             broadcaster,
             syncer: syncer.clone(),
             hooks,
+            rebuild,
         };
         let (reply, opened) = oneshot::channel();
         let thread = std::thread::Builder::new().name(String::from("anabranch"));

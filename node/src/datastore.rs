@@ -8,7 +8,9 @@ use crate::{
     transfer::{self, Exported, Imported, TransferError},
     watch::{Scope, Watcher},
 };
-use anabranch_core::{Batch, Bytes, Cid, Head, Input, Key, MergeAll, Outcome, Query, Stats, Token};
+use anabranch_core::{
+    Batch, Bytes, Cid, DagName, Head, Input, Key, MergeAll, Outcome, Query, Stats, TaskStatus, Token,
+};
 use std::{fmt, path::Path, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
 
@@ -346,6 +348,43 @@ impl Datastore {
     /// When the file cannot be read, is no CARv1 or is damaged, and when the store fails.
     pub async fn import(&self, path: impl AsRef<Path>) -> Result<Imported, TransferError> {
         transfer::import(&self.handle, path.as_ref()).await
+    }
+
+    /// Removes the blocks of one DAG name that are merged by now, here alone: their bytes go, and every key that they name is derived anew
+    /// from the blocks that remain. What of that name is merged later is merged as ever. Returns when it is done; reads and writes go on
+    /// meanwhile, and a crash does not stop it: it goes on when the store is opened again.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`](anabranch_core::Refusal::Busy) while another task runs; else as [`commit`](Self::commit).
+    pub async fn purge(&self, dag: DagName) -> Result<Outcome, Error> {
+        self.handle.ask(0, move |token| Input::Purge { token, dag }).await
+    }
+
+    /// Makes everything that is derived from the blocks anew. Until it is done, reads give
+    /// [`Rebuilding`](anabranch_core::Error::Rebuilding) and writes are refused; a crash does not stop it.
+    /// A store that is too damaged to open is opened with [`Builder::rebuild`].
+    ///
+    /// # Errors
+    /// As [`purge`](Self::purge).
+    pub async fn rebuild(&self) -> Result<Outcome, Error> {
+        self.handle.ask(0, move |token| Input::Rebuild { token }).await
+    }
+
+    /// Gives a block up that others wait for and that no peer can serve any more: from now on it counts as merged without links, and
+    /// what waits for it is merged. It is undone when the block turns up. A decision of an operator, here alone.
+    ///
+    /// # Errors
+    /// [`Refusal::NotMissing`](anabranch_core::Refusal::NotMissing) for a block that is here or that nothing waits for; else as [`purge`](Self::purge).
+    pub async fn abandon(&self, cid: Cid) -> Result<Outcome, Error> {
+        self.handle.ask(0, move |token| Input::Abandon { token, cid }).await
+    }
+
+    /// The task (purge, rebuild) that runs, and how far it is.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn task(&self) -> Result<Option<TaskStatus>, Error> {
+        self.handle.read(|replica| Ok(replica.task())).await
     }
 
     /// Opens the store again after it has failed ([`Error::Stopped`], [`Error::Unknown`]). All handles go on with it. Does nothing

@@ -26,8 +26,8 @@ mod transfer;
 mod watch;
 
 pub use anabranch_core::{
-    Batch, Bytes, Cid, Config, DagName, Event, Filter, Head, Is, Key, MergeAll, Order, Peer, Query, Refusal, Row,
-    Stats, Validator, Verdict, WhenBehind, Write, limits, store, wire,
+    Batch, Bytes, Cid, Config, DagName, Event, Filter, Head, Is, Key, MergeAll, Order, Outcome, Peer, Phase, Query,
+    Refusal, Row, Stats, TaskKind, TaskStatus, Validator, Verdict, WhenBehind, Write, limits, store, wire,
 };
 pub use blocks::Blocks;
 pub use builder::Builder;

@@ -2,8 +2,8 @@
 
 use crate::{Error, OpenError, snapshot::AnyView};
 use anabranch_core::{
-    Batch, Bytes, Cid, Error as ReplicaError, Head, Input, Key, Outcome, Progress, Replica, Stats, Token, Validator,
-    store::Store,
+    Batch, Bytes, Cid, Error as ReplicaError, Head, Input, Key, Outcome, Progress, Replica, Stats, TaskStatus, Token,
+    Validator, store::Store,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -39,6 +39,7 @@ pub(crate) trait Face {
     fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError>;
     fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError>;
     fn stats(&self) -> Stats;
+    fn task(&self) -> Option<TaskStatus>;
     /// Whether there is nothing to be merged now.
     fn is_idle(&self) -> bool;
     fn view(&mut self) -> Result<Box<dyn AnyView>, ReplicaError>;
@@ -68,6 +69,10 @@ where
 
     fn stats(&self) -> Stats {
         Self::stats(self)
+    }
+
+    fn task(&self) -> Option<TaskStatus> {
+        Self::task(self).cloned()
     }
 
     fn is_idle(&self) -> bool {

@@ -18,6 +18,9 @@ pub(crate) enum Command {
     Stats,
     Export { file: PathBuf, from: Option<Cid> },
     Import { file: PathBuf },
+    Purge { dag: String },
+    Rebuild,
+    Abandon { cid: Cid },
     Help,
     Quit,
 }
@@ -27,7 +30,8 @@ const BLOCKS_LISTED: usize = 50;
 
 /// The names of all commands, for completion.
 pub(crate) const NAMES: &[&str] = &[
-    "dag", "del", "dot", "export", "get", "heads", "help", "import", "ls", "put", "quit", "stats", "unwatch", "watch",
+    "abandon", "dag", "del", "dot", "export", "get", "heads", "help", "import", "ls", "purge", "put", "quit",
+    "rebuild", "stats", "unwatch", "watch",
 ];
 
 /// The names of the commands whose first argument is a key.
@@ -46,6 +50,9 @@ heads                list the heads of the DAG
 stats                print numbers about the replica
 export FILE [CID]    write all blocks, or what one descends from, to a CAR file
 import FILE          take the blocks of a CAR file in
+purge NAME           remove the merged blocks of a DAG name, '' for the main one, and derive their keys anew
+rebuild              make all that is derived from the blocks anew
+abandon CID          give up a block that others wait for and nobody serves
 help                 print this
 quit                 end (as does the end of input)
 
@@ -79,6 +86,9 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         ("export", [file]) => Command::Export { file: file.into(), from: None },
         ("export", [file, cid]) => Command::Export { file: file.into(), from: Some(parse_cid(cid)?) },
         ("import", [file]) => Command::Import { file: file.into() },
+        ("purge", [dag]) => Command::Purge { dag: (*dag).into() },
+        ("rebuild", []) => Command::Rebuild,
+        ("abandon", [cid]) => Command::Abandon { cid: parse_cid(cid)? },
         ("help" | "?", []) => Command::Help,
         ("quit" | "exit", []) => Command::Quit,
         (name, _) if NAMES.contains(&name) => return Err(usage(name)),

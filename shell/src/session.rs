@@ -1,7 +1,7 @@
 //! What commands do.
 
 use crate::command::{Command, HELP};
-use anabranch::{Datastore, Filter, Key, Order, Query, Told, Watcher};
+use anabranch::{DagName, Datastore, Filter, Key, Order, Outcome, Query, Told, Watcher};
 use std::{
     fmt,
     io::{self, Write},
@@ -112,6 +112,9 @@ impl Session {
                     }
                 }
             }
+            Command::Purge { dag } => self.finish(self.store.purge(DagName::new(dag)), out)?,
+            Command::Rebuild => self.finish(self.store.rebuild(), out)?,
+            Command::Abandon { cid } => self.finish(self.store.abandon(cid), out)?,
             Command::Help => writeln!(out, "{HELP}")?,
             Command::Quit => return Ok(Flow::Quit),
         }
@@ -120,6 +123,23 @@ impl Session {
 
     fn wait<T>(&self, call: impl Future<Output = Result<T, anabranch::Error>>) -> Result<T, Failed> {
         self.runtime.block_on(call).map_err(failed)
+    }
+
+    /// Waits for a task, and says what came of it.
+    fn finish(
+        &self,
+        task: impl Future<Output = Result<Outcome, anabranch::Error>>,
+        out: &mut impl Write,
+    ) -> Result<(), Failed> {
+        match self.wait(task)? {
+            Outcome::Purged { blocks, keys } => writeln!(out, "{blocks} blocks are purged, {keys} keys derived anew")?,
+            Outcome::Rebuilt { blocks, damaged, owed } => {
+                writeln!(out, "{blocks} blocks are merged, {damaged} were damaged, {owed} are to be fetched")?;
+            }
+            Outcome::Abandoned { cid } => writeln!(out, "{cid} is given up")?,
+            other => writeln!(out, "{other:?}")?,
+        }
+        Ok(())
     }
 
     fn get(&self, key: &str, out: &mut impl Write) -> Result<(), Failed> {

@@ -71,6 +71,7 @@ pub(crate) struct Parts<S, V> {
     pub(crate) broadcaster: Option<Arc<dyn DynBroadcaster>>,
     pub(crate) syncer: Option<Arc<dyn DynSyncer>>,
     pub(crate) hooks: Option<HookThread>,
+    pub(crate) rebuild: bool,
 }
 
 /// Something that was asked for and has not been answered.
@@ -107,6 +108,8 @@ pub(crate) struct Owner<S, V> {
     fetches: Fetches,
     timers: Timers,
     hooks: Option<HookThread>,
+    /// Whether to rebuild when the store is opened; the first time only.
+    rebuild: bool,
     /// Effects of the last step.
     out: Vec<Effect>,
     /// Effects that wait for the sync.
@@ -147,7 +150,7 @@ where
 {
     /// Opens the store; says how that went; and if well, serves the queue to the end.
     pub(crate) fn run(parts: Parts<S, V>, queue: mpsc::Receiver<Message>, opened: Reply<(), OpenError>) {
-        let Parts { source, validator, options, shared, handle, runtime, broadcaster, syncer, hooks } = parts;
+        let Parts { source, validator, options, shared, handle, runtime, broadcaster, syncer, hooks, rebuild } = parts;
         let inbox = broadcaster.clone().map(|from| (runtime.clone(), from, handle.clone()));
         let fetches = Fetches::new(runtime.clone(), syncer.clone(), handle.clone(), &options);
         let mut owner = Self {
@@ -160,6 +163,7 @@ where
             fetches,
             timers: Timers::new(runtime, handle),
             hooks,
+            rebuild,
             options,
             out: Vec::new(),
             held: Vec::new(),
@@ -185,7 +189,10 @@ where
     /// Opens the store, and makes durable and announces what it holds.
     fn open(&mut self) -> Result<(), OpenError> {
         let store = self.source.take()?;
-        let replica = Replica::open_with(store, self.options.replica.clone(), self.validator.clone(), &mut self.out)?;
+        let (config, validator) = (self.options.replica.clone(), self.validator.clone());
+        let open = if self.rebuild { Replica::open_rebuilding } else { Replica::open_with };
+        let replica = open(store, config, validator, &mut self.out)?;
+        self.rebuild = false;
         self.replica = Some(replica);
         self.dirty = true;
         self.sort();

@@ -7,5 +7,6 @@ mod faulty;
 mod kit;
 mod network;
 mod support;
+mod tasks;
 mod transfer;
 mod watching;
