@@ -60,6 +60,8 @@ async fn both_at_once<B: Broadcaster>(members: &[B]) -> Result<(), Violation> {
         std::future::pending::<()>().await;
     };
     tokio::select! {
+        // `next` first, so that it waits when the other sends.
+        biased;
         () = waits => Ok(()),
         reached = reaches(&members[0], &members[1], &payload, BOTH) => reached.map(drop),
     }
