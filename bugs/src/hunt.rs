@@ -1,0 +1,131 @@
+//! Hunting one bug: seeds in turn, until a run fails.
+
+use serde::{Deserialize, Serialize};
+use std::{
+    io::{BufRead, BufReader},
+    path::Path,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+/// Seeds are run in parts, the first ones small, so that a bug that is found at once costs little.
+const PARTS: [u64; 9] = [0, 4, 16, 64, 128, 256, 512, 1_024, 2_048];
+
+/// The first failing run of a hunt.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Found {
+    /// Its seed; so many seeds passed before it.
+    pub seed: u64,
+    /// How it ended: `broken-invariant`, `not-converged`, …
+    pub outcome: String,
+    /// Which oracle objected, if one did.
+    pub oracle: Option<String>,
+    /// What was found, in one line.
+    pub message: String,
+}
+
+/// What came of a hunt.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Hunt {
+    /// The first failure in the order of seeds; `None` when all seeds passed.
+    pub found: Option<Found>,
+    /// Runs that were made, those of the last part after the failure included.
+    pub runs: u64,
+    /// How long they took, in seconds.
+    pub wall_s: f64,
+}
+
+/// What the simulator writes of a run, as far as it matters here.
+#[derive(Debug, Deserialize)]
+struct Line {
+    seed: u64,
+    as_expected: bool,
+    verdict: VerdictLine,
+}
+
+#[derive(Debug, Deserialize)]
+struct VerdictLine {
+    outcome: String,
+    #[serde(default)]
+    oracle: Option<String>,
+    #[serde(default)]
+    message: String,
+}
+
+/// Runs the scenario with seeds from 0 until one fails, or `seeds` of them have passed. What is found depends on the program, the
+/// scenario and `seeds` alone, not on `jobs`.
+///
+/// # Errors
+/// When the simulator cannot be run, or ends in a way that says nothing about the bug.
+pub fn hunt(program: &Path, scenario: &Path, seeds: u64, jobs: usize) -> Result<Hunt, String> {
+    let (mut hunt, begun) = (Hunt { found: None, runs: 0, wall_s: 0.0 }, Instant::now());
+    for part in parts(seeds) {
+        let lines = run(program, scenario, part.clone(), jobs)?;
+        hunt.runs += lines.len() as u64;
+        let failed = lines.into_iter().filter(|line| !line.as_expected).min_by_key(|line| line.seed);
+        hunt.found = failed.map(|Line { seed, verdict, .. }| Found {
+            seed,
+            outcome: verdict.outcome,
+            oracle: verdict.oracle,
+            message: verdict.message,
+        });
+        if hunt.found.is_some() {
+            break;
+        }
+    }
+    hunt.wall_s = begun.elapsed().max(Duration::from_millis(1)).as_secs_f64();
+    Ok(hunt)
+}
+
+/// Ranges of seeds, each larger than the one before.
+fn parts(seeds: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+    let after = (1..).map(|times| PARTS[PARTS.len() - 1] * times);
+    let bounds = PARTS.into_iter().chain(after.skip(1));
+    let mut from = 0;
+    bounds.skip(1).map_while(move |bound| {
+        let part = from..bound.min(seeds);
+        from = bound;
+        (!part.is_empty()).then_some(part)
+    })
+}
+
+fn run(program: &Path, scenario: &Path, seeds: std::ops::Range<u64>, jobs: usize) -> Result<Vec<Line>, String> {
+    let mut child = Command::new(program)
+        .arg("run")
+        .arg(scenario)
+        .args(["--seeds", &format!("{}..{}", seeds.start, seeds.end), "--jobs", &jobs.to_string(), "--json", "-"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .map_err(|error| format!("{}: {error}", program.display()))?;
+    let stdout = child.stdout.take().ok_or("the simulator's output is not there")?;
+    let mut lines = Vec::new();
+    for line in BufReader::new(stdout).lines() {
+        let line = line.map_err(|error| format!("the simulator's output: {error}"))?;
+        lines.push(serde_json::from_str(&line).map_err(|error| format!("the simulator wrote `{line}`: {error}"))?);
+    }
+    let status = child.wait().map_err(|error| format!("the simulator: {error}"))?;
+    // A run that crashes ends the program by a code of its own, and is a finding like others.
+    match lines.len() as u64 {
+        written if written == seeds.end - seeds.start => Ok(lines),
+        written => Err(format!(
+            "the simulator ended with {status} after {written} of the runs {seeds:?} of {}",
+            scenario.display()
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_all_seeds_once() {
+        for seeds in [1, 4, 5, 1_000, 10_000] {
+            let all: Vec<u64> = parts(seeds).flatten().collect();
+            assert_eq!(all, (0..seeds).collect::<Vec<_>>());
+        }
+        assert_eq!(parts(0).count(), 0);
+    }
+}
