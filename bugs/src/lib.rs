@@ -7,6 +7,7 @@
 pub mod bug;
 pub mod hunt;
 pub mod report;
+pub mod shrink;
 pub mod tree;
 
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ use anabranch_bugs::{
     hunt::{self, Hunt},
     report::{self, Row},
     repository,
+    shrink::shrink,
     tree::Tree,
 };
 use clap::Parser;
@@ -17,6 +18,9 @@ use std::{
 
 /// The campaign that hunts them all.
 const SWARM: &str = "scenarios/swarm.toml";
+
+/// A failure with so many operations and faults at most can be read.
+const SMALL: u64 = 10;
 
 /// Puts known bugs back into a copy of the sources, one at a time, and measures how soon the simulator finds each.
 ///
@@ -126,7 +130,10 @@ fn hunted(tree: &mut Tree, bug: &Bug, cli: &Cli, jobs: usize) -> Done<Row> {
     let program = tree.build().map_err(failed)?;
     let scenario = tree.path(bug.scenario.as_deref().unwrap_or(Path::new(SWARM)));
     let hunt = hunt::hunt(&program, &scenario, cli.seeds, jobs).map_err(failed)?;
-    let row = Row::new(bug, hunt, None);
+    let found = hunt.found.as_ref().filter(|_| !cli.no_shrink);
+    let target = tree.path(Path::new(&format!("{}.shrunk.toml", bug.name)));
+    let shrunk = found.map(|found| shrink(&program, &scenario, found.seed, &target)).transpose().map_err(failed)?;
+    let row = Row::new(bug, hunt, shrunk);
     match &row.hunt.found {
         None => say(&format!("{}: not found in {} seeds", bug.name, row.hunt.runs))?,
         Some(found) => say(&format!("{}: seed {}, {:.1} s: {}", bug.name, found.seed, row.hunt.wall_s, found.message))?,
@@ -139,6 +146,11 @@ fn told(rows: &[Row], cli: &Cli) -> Done {
     say(&format!("\n{table}"))?;
     if let Some(median) = report::median_seeds(rows) {
         say(&format!("All {} were found; half of them within {median} seeds.", rows.len()))?;
+    }
+    let shrunk: Vec<&report::Size> = rows.iter().filter_map(|row| row.shrunk.as_ref()).collect();
+    if !shrunk.is_empty() {
+        let small = shrunk.iter().filter(|size| size.operations + size.faults <= SMALL).count();
+        say(&format!("{small} of {} failures were shrunk to at most {SMALL} operations and faults.", shrunk.len()))?;
     }
     if let Some(path) = &cli.markdown {
         fs::write(path, &table).map_err(|error| unwritable(path, &error))?;
