@@ -62,7 +62,8 @@
       if (row.shown.length) visible.push(index);
     });
     document.documentElement.style.setProperty("--bar", $("bar").offsetHeight + "px");
-    width = $("sheet").clientWidth;
+    // On a narrow screen the diagram is hidden behind another tab, and has no width; it is laid out again when it is shown.
+    width = $("sheet").clientWidth || width || 320;
     gutter = width < 500 ? 46 : 62;
     const lanes = [...shown.parties].sort((a, b) => a - b);
     const step = (width - gutter - 16) / Math.max(lanes.length, 1);
@@ -128,6 +129,7 @@
 
   // Only what is on the screen is drawn.
   const draw = () => {
+    if (!$("sheet").clientWidth) return;
     const box = $("sheet").getBoundingClientRect();
     const from = Math.max(0, Math.floor((-box.top - 400) / ROW)), to = Math.min(visible.length, Math.ceil((window.innerHeight - box.top + 400) / ROW));
     const top = TOP + from * ROW, bottom = TOP + to * ROW;
