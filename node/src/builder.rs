@@ -9,7 +9,7 @@ use crate::{
     watch::{HookThread, Hooks},
 };
 use anabranch_core::{
-    MergeAll, Validator,
+    Codec, MergeAll, ProtobufCodec, Validator,
     store::{MemoryStore, Store},
 };
 use std::{fmt, path::Path, sync::Arc};
@@ -32,9 +32,10 @@ use tokio::{
 /// # Ok(())
 /// # }
 /// ```
-pub struct Builder<V = MergeAll> {
+pub struct Builder<V = MergeAll, C = ProtobufCodec> {
     options: Options,
     validator: V,
+    codec: C,
     broadcaster: Option<Arc<dyn DynBroadcaster>>,
     syncer: Option<Arc<dyn DynSyncer>>,
     hooks: Hooks,
@@ -46,6 +47,7 @@ impl Builder<MergeAll> {
         Self {
             options: Options::default(),
             validator: MergeAll,
+            codec: ProtobufCodec,
             broadcaster: None,
             syncer: None,
             hooks: Hooks::default(),
@@ -54,7 +56,11 @@ impl Builder<MergeAll> {
     }
 }
 
-impl<V: Validator + Clone + Send + 'static> Builder<V> {
+impl<V, C> Builder<V, C>
+where
+    V: Validator + Clone + Send + 'static,
+    C: Codec + Clone + Send + 'static,
+{
     /// Changes options.
     #[must_use]
     pub fn options(mut self, change: impl FnOnce(&mut Options)) -> Self {
@@ -64,9 +70,16 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
 
     /// Judges each block by its content: merge or void. All replicas of a network must judge alike.
     #[must_use]
-    pub fn validator<W: Validator + Clone + Send + 'static>(self, validator: W) -> Builder<W> {
-        let Self { options, broadcaster, syncer, hooks, rebuild, .. } = self;
-        Builder { options, validator, broadcaster, syncer, hooks, rebuild }
+    pub fn validator<W: Validator + Clone + Send + 'static>(self, validator: W) -> Builder<W, C> {
+        let Self { options, codec, broadcaster, syncer, hooks, rebuild, .. } = self;
+        Builder { options, validator, codec, broadcaster, syncer, hooks, rebuild }
+    }
+
+    /// Reads and writes deltas in the embedder's own format. It must be the same for all replicas of a network, and for the whole life of a store.
+    #[must_use]
+    pub fn codec<D: Codec + Clone + Send + 'static>(self, codec: D) -> Builder<V, D> {
+        let Self { options, validator, broadcaster, syncer, hooks, rebuild, .. } = self;
+        Builder { options, validator, codec, broadcaster, syncer, hooks, rebuild }
     }
 
     /// Carries announcements. Without one the datastore announces nothing, and hears nothing.
@@ -168,7 +181,7 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
         S: Store + Send + 'static,
         S::Snapshot: Send + Sync + 'static,
     {
-        let Self { mut options, validator, broadcaster, syncer, hooks, rebuild } = self;
+        let Self { mut options, validator, codec, broadcaster, syncer, hooks, rebuild } = self;
         options.check()?;
         let hooks = if hooks.is_empty() {
             None
@@ -184,6 +197,7 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
         let parts = Parts {
             source,
             validator,
+            codec,
             options,
             shared,
             handle: weak.clone(),
@@ -206,7 +220,7 @@ impl<V: Validator + Clone + Send + 'static> Builder<V> {
     }
 }
 
-impl<V> fmt::Debug for Builder<V> {
+impl<V, C> fmt::Debug for Builder<V, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("options", &self.options).finish_non_exhaustive()
     }

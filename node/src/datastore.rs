@@ -9,7 +9,8 @@ use crate::{
     watch::{Scope, Watcher},
 };
 use anabranch_core::{
-    Batch, Bytes, Cid, DagName, Head, Input, Key, MergeAll, Outcome, Query, Stats, TaskStatus, Token,
+    Batch, Blocking, Bytes, Cid, DagName, Feed, FeedError, FeedToken, Head, Input, Key, MergeAll, Outcome, Query,
+    Stats, TaskStatus, Token,
 };
 use std::{fmt, path::Path, sync::Arc};
 use tokio::sync::{mpsc, oneshot};
@@ -131,6 +132,14 @@ impl Handle {
             Ok(answer) => answer.map_err(Error::Read),
             Err(_) => Err(self.shared.error()),
         }
+    }
+}
+
+fn feed_error(error: FeedError) -> Error {
+    match error {
+        FeedError::Off => Error::NotKept { option: "feed" },
+        FeedError::UnknownEpoch => Error::UnknownEpoch,
+        FeedError::Replica(why) => Error::Read(why),
     }
 }
 
@@ -348,6 +357,32 @@ impl Datastore {
     /// When the file cannot be read, is no CARv1 or is damaged, and when the store fails.
     pub async fn import(&self, path: impl AsRef<Path>) -> Result<Imported, TransferError> {
         transfer::import(&self.handle, path.as_ref()).await
+    }
+
+    /// This moment, to [ask](Self::feed) later, also after a restart, what was merged since. Keep [`FeedToken::encode`]. Take it before
+    /// the keys are read for the first time.
+    ///
+    /// # Errors
+    /// [`Error::NotKept`] when the datastore was opened without [`Config::feed`](anabranch_core::Config::feed), else as [`get`](Self::get).
+    pub async fn feed_token(&self) -> Result<FeedToken, Error> {
+        self.handle.read(|replica| Ok(replica.feed_token())).await?.map_err(feed_error)
+    }
+
+    /// The keys that the blocks merged since the token name, each once with its value now or `None`: those of at most so many blocks.
+    /// Go on with [`Feed::next`](anabranch_core::Feed::next) while there is more, and later.
+    ///
+    /// # Errors
+    /// [`Error::UnknownEpoch`] when the token is not of this store's history: read all keys again; else as [`feed_token`](Self::feed_token).
+    pub async fn feed(&self, since: FeedToken, blocks_max: usize) -> Result<Feed, Error> {
+        self.handle.read(move |replica| Ok(replica.feed(&since, blocks_max))).await?.map_err(feed_error)
+    }
+
+    /// What keeps the replica behind: up to so many missing blocks, with the peers that may have them.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn blocking(&self, limit: usize) -> Result<Vec<Blocking>, Error> {
+        self.handle.read(move |replica| replica.blocking(limit)).await
     }
 
     /// Removes the blocks of one DAG name that are merged by now, here alone: their bytes go, and every key that they name is derived anew

@@ -22,6 +22,8 @@ pub enum Error {
         /// The option that would keep it.
         option: &'static str,
     },
+    /// The token of a feed is of another history: of another store, of a disk that was restored, or from before a purge or a rebuild.
+    UnknownEpoch,
     /// Reading failed. Nothing has changed, and other reads may succeed.
     Read(ReplicaError),
 }
@@ -46,6 +48,9 @@ impl fmt::Display for Error {
                     "the datastore was opened without the option {option}, which this call needs; open it with that"
                 )
             }
+            Self::UnknownEpoch => {
+                f.write_str("the token is not of this store's history; take a new one, and read all keys again")
+            }
             Self::Read(why) => write!(f, "reading failed: {why}"),
         }
     }
@@ -55,7 +60,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Stopped(why) | Self::Unknown(why) | Self::Read(why) => Some(why),
-            Self::Refused(_) | Self::Closed | Self::NotKept { .. } => None,
+            Self::Refused(_) | Self::Closed | Self::NotKept { .. } | Self::UnknownEpoch => None,
         }
     }
 }

@@ -26,8 +26,9 @@ mod transfer;
 mod watch;
 
 pub use anabranch_core::{
-    Batch, Bytes, Cid, Config, DagName, Event, Filter, Head, Is, Key, MergeAll, Order, Outcome, Peer, Phase, Query,
-    Refusal, Row, Stats, TaskKind, TaskStatus, Validator, Verdict, WhenBehind, Write, limits, store, wire,
+    Batch, Blocking, Bytes, Cid, Codec, Config, DagName, Event, Feed, FeedToken, Filter, Head, Is, Key, MergeAll,
+    Order, Outcome, Peer, Phase, Query, Refusal, Row, Stats, TaskKind, TaskStatus, Validator, Verdict, Visited,
+    WhenBehind, Write, limits, store, wire,
 };
 pub use blocks::Blocks;
 pub use builder::Builder;

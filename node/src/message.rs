@@ -2,8 +2,8 @@
 
 use crate::{Error, OpenError, snapshot::AnyView};
 use anabranch_core::{
-    Batch, Bytes, Cid, Error as ReplicaError, Head, Input, Key, Outcome, Progress, Replica, Stats, TaskStatus, Token,
-    Validator, store::Store,
+    Batch, Blocking, Bytes, Cid, Codec, Error as ReplicaError, Feed, FeedError, FeedToken, Head, Input, Key, Outcome,
+    Progress, Replica, Stats, TaskStatus, Token, Validator, store::Store,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -39,17 +39,21 @@ pub(crate) trait Face {
     fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError>;
     fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError>;
     fn stats(&self) -> Stats;
+    fn feed_token(&self) -> Result<FeedToken, FeedError>;
+    fn feed(&self, since: &FeedToken, limit: usize) -> Result<Feed, FeedError>;
+    fn blocking(&self, limit: usize) -> Result<Vec<Blocking>, ReplicaError>;
     fn task(&self) -> Option<TaskStatus>;
     /// Whether there is nothing to be merged now.
     fn is_idle(&self) -> bool;
     fn view(&mut self) -> Result<Box<dyn AnyView>, ReplicaError>;
 }
 
-impl<S, V> Face for Replica<S, V>
+impl<S, V, C> Face for Replica<S, V, C>
 where
     S: Store,
     S::Snapshot: Send + Sync + 'static,
     V: Validator,
+    C: Codec,
 {
     fn get(&self, key: &Key) -> Result<Option<Bytes>, ReplicaError> {
         Self::get(self, key)
@@ -69,6 +73,18 @@ where
 
     fn stats(&self) -> Stats {
         Self::stats(self)
+    }
+
+    fn feed_token(&self) -> Result<FeedToken, FeedError> {
+        Self::feed_token(self)
+    }
+
+    fn feed(&self, since: &FeedToken, limit: usize) -> Result<Feed, FeedError> {
+        Self::feed(self, since, limit)
+    }
+
+    fn blocking(&self, limit: usize) -> Result<Vec<Blocking>, ReplicaError> {
+        Self::blocking(self, limit)
     }
 
     fn task(&self) -> Option<TaskStatus> {

@@ -1,7 +1,7 @@
 //! Reads of one moment.
 
 use crate::{Error, RowStream};
-use anabranch_core::{Bytes, Cid, Error as ReplicaError, Head, Key, Query, Row, View, store::Read};
+use anabranch_core::{Bytes, Cid, Error as ReplicaError, Head, Key, Query, Row, View, Visited, store::Read};
 use std::{fmt, sync::Arc};
 
 /// A view, whatever its store.
@@ -10,6 +10,7 @@ pub(crate) trait AnyView: Send + Sync {
     fn heads(&self) -> Result<Vec<Head>, ReplicaError>;
     fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError>;
     fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError>;
+    fn traverse(&self, from: &[Cid], limit: usize) -> Result<Vec<Visited>, ReplicaError>;
     fn rows<'a>(&'a self, query: &Query) -> Box<dyn Iterator<Item = Result<Row, ReplicaError>> + 'a>;
 }
 
@@ -24,6 +25,10 @@ impl<R: Read + Send + Sync> AnyView for View<R> {
 
     fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError> {
         Self::block(self, cid)
+    }
+
+    fn traverse(&self, from: &[Cid], limit: usize) -> Result<Vec<Visited>, ReplicaError> {
+        self.by_ref().traverse(from)?.take(limit).collect()
     }
 
     fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError> {
@@ -78,6 +83,14 @@ impl Snapshot {
     #[must_use]
     pub fn query(&self, query: Query) -> RowStream {
         RowStream::start(self.view.clone(), query)
+    }
+
+    /// Merged blocks from these down, or from all heads where none is given, the highest first and each once, at most so many.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub async fn traverse(&self, from: Vec<Cid>, limit: usize) -> Result<Vec<Visited>, Error> {
+        self.blocking(move |view| view.traverse(&from, limit)).await
     }
 
     /// The DAG of merged blocks as a graph for Graphviz: `dot -Tsvg` draws it. Heads have a double frame. Reads every block.

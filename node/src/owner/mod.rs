@@ -19,7 +19,8 @@ use crate::{
     watch::HookThread,
 };
 use anabranch_core::{
-    Batch, Effect, Error as ReplicaError, Event, Input, Outcome, Progress, Replica, Token, Validator, store::Store,
+    Batch, Codec, Effect, Error as ReplicaError, Event, Input, Outcome, Progress, Replica, Token, Validator,
+    store::Store,
 };
 use fetches::Fetches;
 use outbox::Outbox;
@@ -61,9 +62,10 @@ impl<S> Source<S> {
 }
 
 /// All that an owner is made of.
-pub(crate) struct Parts<S, V> {
+pub(crate) struct Parts<S, V, C> {
     pub(crate) source: Source<S>,
     pub(crate) validator: V,
+    pub(crate) codec: C,
     pub(crate) options: Options,
     pub(crate) shared: Arc<Shared>,
     pub(crate) handle: WeakHandle,
@@ -97,10 +99,11 @@ impl Replies {
 }
 
 /// The owner.
-pub(crate) struct Owner<S, V> {
-    replica: Option<Replica<S, V>>,
+pub(crate) struct Owner<S, V, C> {
+    replica: Option<Replica<S, V, C>>,
     source: Source<S>,
     validator: V,
+    codec: C,
     options: Options,
     shared: Arc<Shared>,
     queue: mpsc::Receiver<Message>,
@@ -142,21 +145,24 @@ impl Group {
     }
 }
 
-impl<S, V> Owner<S, V>
+impl<S, V, C> Owner<S, V, C>
 where
     S: Store,
     S::Snapshot: Send + Sync + 'static,
     V: Validator + Clone,
+    C: Codec + Clone,
 {
     /// Opens the store; says how that went; and if well, serves the queue to the end.
-    pub(crate) fn run(parts: Parts<S, V>, queue: mpsc::Receiver<Message>, opened: Reply<(), OpenError>) {
-        let Parts { source, validator, options, shared, handle, runtime, broadcaster, syncer, hooks, rebuild } = parts;
+    pub(crate) fn run(parts: Parts<S, V, C>, queue: mpsc::Receiver<Message>, opened: Reply<(), OpenError>) {
+        let Parts { source, validator, codec, options, shared, handle, runtime, broadcaster, syncer, hooks, rebuild } =
+            parts;
         let inbox = broadcaster.clone().map(|from| (runtime.clone(), from, handle.clone()));
         let fetches = Fetches::new(runtime.clone(), syncer.clone(), handle.clone(), &options);
         let mut owner = Self {
             replica: None,
             source,
             validator,
+            codec,
             shared,
             queue,
             outbox: broadcaster.map(|to| Outbox::start(&runtime, to, options.broadcast_delay)),
@@ -190,8 +196,8 @@ where
     fn open(&mut self) -> Result<(), OpenError> {
         let store = self.source.take()?;
         let (config, validator) = (self.options.replica.clone(), self.validator.clone());
-        let open = if self.rebuild { Replica::open_rebuilding } else { Replica::open_with };
-        let replica = open(store, config, validator, &mut self.out)?;
+        let open = if self.rebuild { Replica::open_rebuilding_with_codec } else { Replica::open_with_codec };
+        let replica = open(store, config, validator, self.codec.clone(), &mut self.out)?;
         self.rebuild = false;
         self.replica = Some(replica);
         self.dirty = true;

@@ -4,6 +4,7 @@
 mod basics;
 mod durability;
 mod faulty;
+mod following;
 mod kit;
 mod network;
 mod support;
