@@ -1,4 +1,4 @@
-//! Checks for those who implement [`Broadcaster`] or [`DagSyncer`]: call them in your own tests.
+//! Checks for those who implement [`Broadcaster`](crate::Broadcaster) or [`DagSyncer`](crate::DagSyncer): call them in your own tests.
 //!
 //! Each takes a function that makes members of one network, connected to each other, and says what is wrong with them. Lost messages are
 //! forgiven (everything is tried again and again), hanging is not: each check gives up after [`PATIENCE`].
