@@ -90,6 +90,15 @@ pub enum Outcome {
         /// Keys that they named, each derived anew from the other blocks.
         keys: u64,
     },
+    /// The store was verified.
+    Verified {
+        /// Merged blocks that were checked.
+        blocks: u64,
+        /// Keys that were checked.
+        keys: u64,
+        /// What was wrong; 0 when all is as it should be.
+        faults: u64,
+    },
     /// All derived rows were made anew.
     Rebuilt {
         /// Blocks that are merged.
@@ -246,4 +255,6 @@ pub enum Event {
         /// Whether merged state depends on it.
         obligation: bool,
     },
+    /// Verifying the store has found something wrong. It is mended by [`Input::Rebuild`](crate::Input::Rebuild).
+    Damage(crate::Damage),
 }

@@ -171,6 +171,13 @@ pub enum Input {
         /// The name. The empty one is the main DAG.
         dag: DagName,
     },
+    /// Every merged block and every row that is derived from them is checked; what is wrong is told as
+    /// [`Event::Damage`](crate::Event::Damage), one by one up to 100, and counted. Nothing is mended. Goes on in steps, reads every
+    /// block once, and writes notes as large as the keys and versions while it runs; reads and writes go on meanwhile.
+    Verify {
+        /// Comes back with [`Outcome::Verified`](crate::Outcome::Verified).
+        token: Token,
+    },
     /// All rows that are derived from blocks are made anew from them. Until that is done reads give
     /// [`Error::Rebuilding`](crate::Error::Rebuilding), writes are refused, and peers are not heard.
     Rebuild {

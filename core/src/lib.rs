@@ -81,5 +81,5 @@ pub use input::{Batch, DagName, Input, Peer, Timer, Token, Write};
 pub use key::Key;
 pub use query::{Filter, Is, Order, Query, Row, Rows};
 pub use replica::{Blocking, Head, Progress, Replica, Stats, Traverse, View, Visited};
-pub use task::{Phase, TaskKind, TaskStatus};
+pub use task::{Damage, Phase, TaskKind, TaskStatus};
 pub use validator::{MergeAll, Validator, Verdict};

@@ -4,12 +4,12 @@
 mod support;
 
 use anabranch_core::{
-    Batch, Bytes, Cid, Config, DagName, Effect, Error, Input, Key, MergeAll, Outcome, Peer, Progress, Refusal, Replica,
-    Stub, TaskKind, Timer,
+    Batch, Bytes, Cid, Config, DagName, Effect, Error, Event, Input, Key, MergeAll, Outcome, Peer, Progress, Refusal,
+    Replica, Stub, TaskKind, Timer, Token,
     store::{MemoryStore, Read, Store, StoreError, Table, Visit, VisitKey, WriteBatch},
     wire::Block,
 };
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use support::{
     Disk, Facts, Node, World,
     blocks::{self, block, block_in, nobody_serves, put_block, tombstone_block, void_block, world},
@@ -418,4 +418,168 @@ fn a_void_block_that_was_given_up_passes_headship_on_when_it_turns_up() {
     let all = world([&head, &void, &child]);
     check::is_fold_with(&node, &all, &Facts::default(), "it came back");
     assert_eq!(node.heads(), [("n".to_owned(), Cid::of(&child))].into());
+}
+
+// ---- verify
+
+fn verify(node: &mut Node) -> (u64, u64, u64) {
+    match node.ask(|token| Input::Verify { token }).expect("a verification is not refused") {
+        Outcome::Verified { blocks, keys, faults } => (blocks, keys, faults),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_sound_store_has_no_faults_and_is_as_it_was() {
+    let (mut node, _) = full();
+    let (before, stats) = (node.replica.store().rows().clone(), node.replica.stats());
+    let (blocks, keys, faults) = verify(&mut node);
+    assert_eq!((blocks, faults), (stats.merged, 0), "{:?}", node.events.last());
+    assert!(keys >= node.state().len() as u64 + 1, "{keys} keys, those with tombstones alone among them");
+    assert!(*node.replica.store().rows() == before, "not a row has changed");
+}
+
+/// Changes one row of a sound store in some way.
+type Harm = fn(&mut MemoryStore, &Node) -> Table;
+
+fn put(rows: &mut MemoryStore, table: Table, key: Vec<u8>, row: Option<Bytes>) -> Table {
+    rows.commit(WriteBatch { rows: vec![(table, key.into(), row)] }).unwrap();
+    table
+}
+
+fn first(rows: &MemoryStore, of: Table) -> (Vec<u8>, Bytes) {
+    table(rows, of).swap_remove(0)
+}
+
+#[test]
+fn every_kind_of_damage_is_found_and_mended_by_a_rebuild() {
+    let harms: [(&str, Harm); 15] = [
+        ("the bytes of a block are gone", |rows, node| {
+            put(rows, Table::Blocks, node.merged().first().unwrap().digest().to_vec(), None)
+        }),
+        ("the bytes of a block are another's", |rows, node| {
+            put(rows, Table::Blocks, node.merged().last().unwrap().digest().to_vec(), Some("other".into()))
+        }),
+        ("a block is kept at another height", |rows, node| {
+            let cid = *node.merged().iter().find(|cid| Block::decode(&node.bytes(cid)).delta.is_ok()).unwrap();
+            let mut row = rows.get(Table::Nodes, cid.digest()).unwrap().unwrap().to_vec();
+            row[1] += 1;
+            put(rows, Table::Nodes, cid.digest().to_vec(), Some(row.into()))
+        }),
+        ("a node's row is no row", |rows, node| {
+            put(rows, Table::Nodes, node.merged().first().unwrap().digest().to_vec(), Some("?".into()))
+        }),
+        ("a node is missing", |rows, node| {
+            let parent = node.world().values().find_map(|bytes| Block::decode(bytes).links.first().copied()).unwrap();
+            put(rows, Table::Nodes, parent.digest().to_vec(), None)
+        }),
+        ("a head is missing", |rows, _| {
+            let (key, _) = first(rows, Table::Heads);
+            put(rows, Table::Heads, key, None)
+        }),
+        ("a head is of another name", |rows, _| {
+            let (mut key, row) = first(rows, Table::Heads);
+            key.insert(0, b'x');
+            put(rows, Table::Heads, key, Some(row))
+        }),
+        ("a value is another", |rows, _| {
+            let (key, row) = first(rows, Table::Keys);
+            put(rows, Table::Keys, key, Some([&row[..], b"!"].concat().into()))
+        }),
+        ("a value is missing", |rows, _| {
+            let (key, _) = first(rows, Table::Keys);
+            put(rows, Table::Keys, key, None)
+        }),
+        ("a key comes from nowhere", |rows, _| {
+            let (_, row) = first(rows, Table::Keys);
+            put(rows, Table::Keys, b"/nowhere".to_vec(), Some(row))
+        }),
+        ("a version is missing", |rows, _| {
+            let (key, _) = first(rows, Table::Versions);
+            put(rows, Table::Versions, key, None)
+        }),
+        ("a version comes from nowhere", |rows, _| {
+            let (key, row) = first(rows, Table::Versions);
+            put(rows, Table::Versions, key.iter().map(|byte| byte ^ 1).collect(), Some(row))
+        }),
+        ("a tombstone that waits is missing", |rows, _| {
+            let (key, _) = first(rows, Table::Early);
+            put(rows, Table::Early, key, None)
+        }),
+        ("a tombstone waits for a merged block", |rows, node| {
+            let cid = *node.merged().first().unwrap();
+            put(rows, Table::Early, [cid.digest(), &b"/k"[..]].concat(), Some(Bytes::new()))
+        }),
+        ("a stub is missing", |rows, _| {
+            let (key, _) = first(rows, Table::Stubs);
+            put(rows, Table::Stubs, key, None)
+        }),
+    ];
+    let (node, _) = full();
+    let wanted = derived(node.replica.store().rows());
+    for (what, harm) in harms {
+        let mut rows = node.replica.store().rows().clone();
+        let of = harm(&mut rows, &node);
+        let config = node.replica.config().clone();
+        let mut harmed = Node::open(Disk::holding(rows.clone()), config.clone(), MergeAll);
+        harmed.events.clear();
+        let (_, _, faults) = verify(&mut harmed);
+        assert!(faults > 0, "{what}");
+        let told = harmed.events.iter().filter(|event| matches!(event, Event::Damage(_))).count();
+        assert_eq!(told as u64, faults, "{what}");
+        for event in &harmed.events {
+            let Event::Damage(damage) = event else { continue };
+            assert_eq!(damage.to_string().lines().count(), 1, "one line: {damage}");
+        }
+        let mended = mended(Rotten { rows, rotten: BTreeSet::new() }, &config);
+        let mut mended = Node::open(Disk::holding(mended), config, MergeAll);
+        if of != Table::Blocks {
+            assert_eq!(derived(mended.replica.store().rows()), wanted, "{what}");
+        }
+        assert_eq!(verify(&mut mended).2, 0, "{what}: mended");
+    }
+}
+
+#[test]
+fn at_most_a_hundred_faults_are_told_and_all_are_counted() {
+    let mut node = Node::new();
+    for n in 0..150 {
+        node.put(&format!("k{n}"), "v");
+    }
+    let mut rows = node.replica.store().rows().clone();
+    for (key, _) in table(&rows, Table::Keys) {
+        put(&mut rows, Table::Keys, key, None);
+    }
+    let mut node = Node::open(Disk::holding(rows), Config::default(), MergeAll);
+    node.events.clear();
+    assert_eq!(verify(&mut node), (150, 150, 150));
+    assert_eq!(node.events.len(), 100);
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_told_and_stops_nothing() {
+    let (node, _) = full();
+    let rows = node.replica.into_store().rows().clone();
+    for of in [Table::Blocks, Table::Nodes, Table::Keys, Table::Versions, Table::Early, Table::Stubs] {
+        let nodes: BTreeMap<_, _> = table(&rows, Table::Nodes).into_iter().collect();
+        // Of a block that is merged: what is pending is looked at when it merges.
+        let is_checked = |key: &Vec<u8>| of != Table::Blocks || nodes[key][0] <= 2;
+        let (key, _) = table(&rows, of).into_iter().find(|(key, _)| is_checked(key)).unwrap();
+        let store = Rotten { rows: rows.clone(), rotten: [(of, key)].into() };
+        let mut out = Vec::new();
+        let mut replica = Replica::open(store, Config::default(), &mut out).unwrap();
+        while replica.progress() == Progress::More {
+            let _ = replica.step(Input::Continue, &mut out).unwrap();
+        }
+        let _ = replica.step(Input::Verify { token: Token(1) }, &mut out).unwrap();
+        while replica.progress() == Progress::More {
+            let _ = replica.step(Input::Continue, &mut out).unwrap();
+        }
+        let faults = out.iter().find_map(|effect| match effect {
+            Effect::Finished { outcome: Outcome::Verified { faults, .. }, .. } => Some(*faults),
+            _ => None,
+        });
+        // A tombstone that waits has no value: a damaged one is as good as it was.
+        assert!(faults.unwrap() > 0 || of == Table::Early, "{of:?}: {faults:?}");
+    }
 }

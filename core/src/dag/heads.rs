@@ -118,28 +118,37 @@ pub(crate) fn cover<S: Read>(
     node: &Node,
     gone: &mut Vec<Cid>,
 ) -> Result<(), Error> {
-    let (mut below, mut seen) = (Vec::from([(*parent, node.clone())]), BTreeSet::new());
-    while let Some((cid, node)) = below.pop() {
-        match node {
-            Node::Good { height, dag: of, .. } if of == *dag => {
-                let key = row_key(dag, height, &cid);
-                if rows.get(Table::Heads, &key)?.is_some() {
-                    rows.remove(Table::Heads, key);
-                    counts.heads -= 1;
-                    gone.push(cid);
-                }
+    for (cid, node) in reach(rows, parent, node)? {
+        if let Node::Good { height, dag: of, .. } = node
+            && of == *dag
+        {
+            let key = row_key(dag, height, &cid);
+            if rows.get(Table::Heads, &key)?.is_some() {
+                rows.remove(Table::Heads, key);
+                counts.heads -= 1;
+                gone.push(cid);
             }
-            Node::Void { heads, through, .. } => {
-                for cid in heads.into_iter().chain(through) {
-                    if seen.insert(cid) {
-                        below.push((cid, merged(rows, &cid)?));
-                    }
-                }
-            }
-            _ => {}
         }
     }
     Ok(())
+}
+
+/// What a child covers, if it is of the same name: a parent, or what was a head below a void parent.
+pub(crate) fn reach<S: Read>(rows: &Txn<'_, S>, parent: &Cid, node: &Node) -> Result<Vec<(Cid, Node)>, Error> {
+    let (mut below, mut seen) = (Vec::from([(*parent, node.clone())]), BTreeSet::new());
+    let mut found = Vec::new();
+    while let Some((cid, node)) = below.pop() {
+        let Node::Void { heads, through, .. } = node else {
+            found.push((cid, node));
+            continue;
+        };
+        for cid in heads.into_iter().chain(through) {
+            if seen.insert(cid) {
+                below.push((cid, merged(rows, &cid)?));
+            }
+        }
+    }
+    Ok(found)
 }
 
 fn merged<S: Read>(rows: &Txn<'_, S>, cid: &Cid) -> Result<Node, Error> {

@@ -51,6 +51,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             if self.is_rebuilding() {
                 // An abandoned block was made here again. The others are merged with all else.
                 self.rows.put(Table::Blocks, cid.to_row(), bytes);
+                self.keep_from_purge(&cid);
                 continue;
             }
             let was_obligation = self.supersede(&cid, bytes.len() as u64)?;

@@ -88,14 +88,15 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let height = height_over(&parents, delta.priority);
         self.note_abandoned(&cid, &parents);
         let mut gone = Vec::new();
-        for (parent, node) in &parents {
+        let covers = !(self.is_rebuilding() && self.is_doomed(&cid, &delta.dag)?);
+        for (parent, node) in parents.iter().filter(|_| covers) {
             heads::cover(&mut self.rows, &mut self.counts, &delta.dag, parent, node, &mut gone)?;
         }
         gone.iter().for_each(|cid| self.gossip.forget(cid));
         heads::add(&mut self.rows, &mut self.counts, &cid, &delta.dag, height, delta.priority);
         set::apply(&mut self.rows, &mut self.counts, &cid, height, delta, ranks)?;
         self.rows.put_node(&cid, &Node::Good { height, declared: delta.priority, dag: delta.dag.clone() });
-        self.gather_merged(&cid, height, delta)?;
+        self.gather_merged(&cid, height, delta, &parents)?;
         if !self.is_rebuilding() {
             self.log.append(&cid, &mut self.rows);
         }

@@ -234,6 +234,10 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
                 step.merge_ready()?;
                 step.go_on()
             }
+            Input::Verify { token } => {
+                step.verify(token);
+                Ok(())
+            }
             Input::Rebuild { token } => {
                 step.rebuild(token);
                 Ok(())

@@ -54,7 +54,8 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             Ok(delta) if self.keeps_heights(&cid, block, delta, &children)? => {
                 self.merge_good(cid, &block.links, delta, &[])?;
                 for child in &children {
-                    if matches!(self.rows.node(child)?, Some(Node::Good { dag, .. }) if dag == delta.dag) {
+                    let covers = matches!(self.rows.node(child)?, Some(Node::Good { dag, .. }) if dag == delta.dag);
+                    if covers && !self.is_doomed(child, &delta.dag)? {
                         heads::behead(&mut self.rows, &mut self.counts, &cid)?;
                     }
                 }
@@ -63,6 +64,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             _ => {
                 // Until then it is as it will be: a block that waits for nothing but its turn.
                 self.rows.remove(Table::Nodes, cid.to_row());
+                self.keep_from_purge(&cid);
                 self.begin_rebuild(None);
                 Ok(())
             }

@@ -33,7 +33,6 @@ const EARLY: u8 = b'e';
 const OPEN: u8 = 0;
 const DONE: u8 = 1;
 
-#[allow(dead_code, reason = "verify, which comes next, uses all of them")]
 /// Which keys of a block are gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gather {
@@ -50,7 +49,8 @@ pub(crate) fn of_key(tag: u8, key: &Key) -> Vec<u8> {
     of_hash(tag, Cid::of(key.as_bytes()).digest())
 }
 
-fn of_hash(tag: u8, hash: &[u8; 32]) -> Vec<u8> {
+/// As `of_key`, by the hash.
+pub(crate) fn of_hash(tag: u8, hash: &[u8; 32]) -> Vec<u8> {
     let mut row = Vec::with_capacity(65);
     row.push(tag);
     row.extend_from_slice(hash);
@@ -164,10 +164,7 @@ pub(crate) fn derive<S: Read>(rows: &Txn<'_, S>, key: &Key) -> Result<Derived, E
     bytes += (dead.len() + candidates.len()) as u64 * 65;
     let mut early = Vec::new();
     for target in dead.union(&candidates) {
-        let is_waiting = match rows.node(target)? {
-            Some(node) => !node.is_decided() || node.is_abandoned(),
-            None => true,
-        };
+        let is_waiting = is_awaited(rows, target)?;
         if is_waiting || candidates.contains(target) {
             early.push((*target, is_waiting && dead.contains(target)));
         }
@@ -200,7 +197,35 @@ fn cids_of<S: Read>(rows: &Txn<'_, S>, prefix: &[u8]) -> Result<BTreeSet<Cid>, E
     rows.iter().map(|(row, _)| row.last_chunk().copied().map(Cid::from_digest).ok_or_else(damaged)).collect()
 }
 
+/// Whether a row of waiting tombstones belongs there: its target is awaited, and a block has such a tombstone.
+pub(crate) fn is_waiting_tombstone<S: Read>(rows: &Txn<'_, S>, early_row: &Bytes) -> Result<bool, Error> {
+    let Some((target, _)) = early_row.split_first_chunk::<32>() else { return Ok(false) };
+    let (target, key) = (Cid::from_digest(*target), Key::from_bytes(early_row.slice(32..)));
+    let row = with(of_key(TOMBSTONES, &key), TOMBSTONES, &target);
+    Ok(is_awaited(rows, &target)? && rows.get(Table::Derive, &row)?.is_some())
+}
+
+/// Whether a tombstone for this block has to wait: it may come, or come back.
+fn is_awaited<S: Read>(rows: &Txn<'_, S>, target: &Cid) -> Result<bool, Error> {
+    Ok(rows.node(target)?.is_none_or(|node| !node.is_decided() || node.is_abandoned()))
+}
+
 impl Derived {
+    /// Whether the key's rows are what they are to be.
+    pub(crate) fn is_kept<S: Read>(&self, rows: &Txn<'_, S>, key: &Key) -> Result<bool, Error> {
+        let record = self.record.as_ref().map(Record::encode);
+        if rows.get(Table::Keys, key.as_bytes())? != record || Versions::of(key).first(rows, usize::MAX)? != self.rows()
+        {
+            return Ok(false);
+        }
+        for (target, is_early) in &self.early {
+            if rows.get(Table::Early, &early_key(target, key))?.is_some() != *is_early {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// The rows of versions that the key is to have.
     fn rows(&self) -> &[Other] {
         if self.others.len() > INLINE_MAX { &self.others } else { &[] }

@@ -12,10 +12,13 @@ mod abandon;
 mod derive;
 mod purge;
 mod rebuild;
+mod verify;
+
+pub use verify::Damage;
 
 use crate::{
     Cid, DagName, Effect, Error, Outcome, Refusal, Token, Validator,
-    dag::node::take_u64,
+    dag::node::{Node, take_u64},
     replica::Step,
     store::{Read, Store, Table, Txn},
     wire::Delta,
@@ -63,10 +66,24 @@ pub enum Phase {
     Owe = 7,
     /// Rebuild: void blocks that nothing needs any more are removed.
     Leave = 8,
+    /// Verify: each good block is a head or is not.
+    Heads = 9,
+    /// Verify: the rows of heads.
+    HeadRows = 10,
+    /// Verify: the rows of purged and abandoned blocks.
+    StubRows = 11,
+    /// Verify: the rows of tombstones that wait.
+    EarlyRows = 12,
+    /// Verify: keys that blocks name.
+    Keys = 13,
+    /// Verify: keys that no block names.
+    KeyRows = 14,
+    /// Verify: versions of keys that no block names.
+    VersionRows = 15,
 }
 
 impl Phase {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 16] = [
         Self::Mark,
         Self::Gather,
         Self::Settle,
@@ -76,6 +93,13 @@ impl Phase {
         Self::Admit,
         Self::Owe,
         Self::Leave,
+        Self::Heads,
+        Self::HeadRows,
+        Self::StubRows,
+        Self::EarlyRows,
+        Self::Keys,
+        Self::KeyRows,
+        Self::VersionRows,
     ];
 }
 
@@ -223,13 +247,19 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let Some(status) = self.task.as_ref().map(|running| running.task.status.clone()) else { return Ok(()) };
         match status.kind {
             TaskKind::Purge(dag) => self.purge_part(&dag, status.phase),
-            TaskKind::Verify => Ok(()),
+            TaskKind::Verify => self.verify_part(status.phase),
             TaskKind::Rebuild(_) => self.rebuild_part(status.phase),
         }
     }
 
     /// A good block is merged while a task runs: what it says is gathered, too.
-    pub(crate) fn gather_merged(&mut self, cid: &Cid, height: u64, delta: &Delta) -> Result<(), Error> {
+    pub(crate) fn gather_merged(
+        &mut self,
+        cid: &Cid,
+        height: u64,
+        delta: &Delta,
+        parents: &[(Cid, Node)],
+    ) -> Result<(), Error> {
         let Some(running) = &*self.task else { return Ok(()) };
         let TaskStatus { kind, phase, .. } = &running.task.status;
         let gather = match kind {
@@ -239,7 +269,15 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 }
                 matches!(phase, Phase::Gather | Phase::Settle).then_some(Gather::Known)
             }
-            TaskKind::Verify | TaskKind::Rebuild(_) => None,
+            TaskKind::Verify => match phase {
+                Phase::Sweep => None,
+                Phase::Keys | Phase::KeyRows | Phase::VersionRows => Some(Gather::Seen),
+                _ => {
+                    verify::cover(&mut self.rows, &delta.dag, parents)?;
+                    Some(Gather::All)
+                }
+            },
+            TaskKind::Rebuild(_) => None,
         };
         match gather {
             Some(gather) => derive::gather(&mut self.rows, cid, delta.priority.min(height), delta, gather),

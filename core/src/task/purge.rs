@@ -7,7 +7,7 @@
 //! Derive  'n' | digest   a block of the name that was merged since the purge began, and stays
 //! ```
 
-use super::{Phase, Running, TaskKind, derive};
+use super::{Phase, Running, TaskKind, TaskStatus, derive};
 use crate::{
     Bytes, Cid, DagName, Effect, Error, Outcome, Refusal, Token, Validator,
     dag::{
@@ -103,13 +103,34 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         Ok(())
     }
 
-    /// Whether a purge that runs will make a stub of this merged block, or has.
+    /// A block that is here and not merged is no matter of a purge that goes on after a rebuild.
+    pub(crate) fn keep_from_purge(&mut self, cid: &Cid) {
+        if self.task.is_some() {
+            keep(&mut self.rows, cid);
+        }
+    }
+
+    /// Whether the block is purged, or will be by the purge that runs.
     pub(crate) fn is_being_purged(&self, cid: &Cid, node: &Node) -> Result<bool, Error> {
-        match (node, self.task.as_ref().map(|running| &running.task.status.kind)) {
-            (Node::Purged { .. }, _) => Ok(true),
-            (Node::Good { dag, .. }, Some(TaskKind::Purge(purged))) if dag == purged => Ok(!is_kept(&self.rows, cid)?),
+        match node {
+            Node::Purged { .. } => Ok(true),
+            Node::Good { dag, .. } => self.is_doomed(cid, dag),
             _ => Ok(false),
         }
+    }
+
+    /// Whether a purge that runs, or that a rebuild has interrupted, will make a stub of this good block of that DAG. Such a block
+    /// covers no other any more.
+    pub(crate) fn is_doomed(&self, cid: &Cid, dag: &DagName) -> Result<bool, Error> {
+        let purged = self.task.as_ref().and_then(|running| match &running.task.status {
+            TaskStatus { kind: TaskKind::Purge(purged), phase: Phase::Mark, .. } => Some(purged),
+            TaskStatus { kind: TaskKind::Rebuild(Some(next)), .. } => match &**next {
+                TaskKind::Purge(purged) => Some(purged),
+                _ => None,
+            },
+            _ => None,
+        });
+        Ok(purged == Some(dag) && !is_kept(&self.rows, cid)?)
     }
 
     /// Makes a stub of a block of the name.

@@ -95,7 +95,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             Input::Commit { token, .. } | Input::Import { token, .. } | Input::Abandon { token, .. } => {
                 self.out.push(Effect::Refused { token, why: Refusal::Rebuilding });
             }
-            Input::Purge { token, .. } | Input::Rebuild { token } => drop(self.refuses(token)),
+            Input::Purge { token, .. } | Input::Verify { token } | Input::Rebuild { token } => {
+                self.refuses(token);
+            }
             // What peers say is said again.
             Input::Broadcast { .. } | Input::Block { .. } | Input::FetchFailed { .. } => {}
             Input::Timer(Timer::Rebroadcast) => gossip::set_round(self.config, self.out),
@@ -195,7 +197,12 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     fn note_node(&mut self, key: &Bytes) -> Result<(), Error> {
         let Ok(cid) = cid_of(key) else { return Ok(()) };
         let row = self.rows.get_or_damage(Table::Nodes, key)?.ok().flatten();
-        let stub = match row.and_then(|row| node::decode_row(&cid, &row).ok()) {
+        let node = row.and_then(|row| node::decode_row(&cid, &row).ok());
+        if node.as_ref().is_some_and(|node| !node.is_merged()) && self.is_for_purge() {
+            // It was not merged when the purge began that goes on after this.
+            super::purge::keep(&mut self.rows, &cid);
+        }
+        let stub = match node {
             Some(Node::Purged { height, dag }) => Some(Stub::Purged { height, dag }),
             Some(Node::Abandoned | Node::Pending { abandoned: true, .. }) => Some(Stub::Abandoned),
             Some(Node::Good { .. } | Node::Pending { body: true, .. }) if self.has_body(&cid)? => None,
@@ -340,10 +347,15 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         Ok(0)
     }
 
-    /// Whether what was gathered is for a task that comes after the rebuild.
-    pub(super) fn keeps_for_later(&self, row: &[u8]) -> bool {
+    /// Whether a purge goes on after the rebuild.
+    fn is_for_purge(&self) -> bool {
         let kind = self.task.as_ref().map(|running| &running.task.status.kind);
-        matches!(kind, Some(TaskKind::Rebuild(Some(_)))) && super::purge::is_kept_row(row)
+        matches!(kind, Some(TaskKind::Rebuild(Some(next))) if matches!(**next, TaskKind::Purge(_)))
+    }
+
+    /// Whether a row that was gathered is for a purge that goes on after the rebuild.
+    pub(super) fn keeps_for_later(&self, row: &[u8]) -> bool {
+        self.is_for_purge() && super::purge::is_kept_row(row)
     }
 
     fn has_merged_all(&self) -> bool {
@@ -360,6 +372,10 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         self.announce_all(|_, _| true)?;
         match next {
             Some((TaskKind::Purge(dag), token)) => self.begin_purge(token, dag),
+            Some((TaskKind::Verify, token)) => {
+                self.begin_verify(token);
+                Ok(())
+            }
             _ => Ok(()),
         }
     }

@@ -197,13 +197,13 @@ impl<V: Validator + Clone> Node<V> {
         self.commit(Batch::new().delete(key))
     }
 
-    /// Asks for something other than a commit, and goes on to its end. The last thing that finished is it.
+    /// Asks for something other than a commit, and goes on to its end.
     pub fn ask(&mut self, input: impl FnOnce(Token) -> Input) -> Result<Outcome, Refusal> {
         let token = self.token();
         self.input(input(token));
-        match self.finished.last() {
-            Some((Some(done), outcome)) if *done == token => Ok(outcome.clone()),
-            _ => Err(self.outcomes.remove(&token).expect("it finishes or is refused").expect_err("it is no commit")),
+        match self.finished.iter().find(|(done, _)| *done == Some(token)) {
+            Some((_, outcome)) => Ok(outcome.clone()),
+            None => Err(self.outcomes.remove(&token).expect("it finishes or is refused").expect_err("it is no commit")),
         }
     }
 

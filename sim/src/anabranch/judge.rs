@@ -110,7 +110,7 @@ impl<'a> Anabranch<'a> {
                     scene.tally.effective(FaultKind::ForeignLinks);
                 }
             }
-            Event::Changed { .. } | Event::BadBroadcast { .. } | Event::Parked { .. } => {}
+            Event::Changed { .. } | Event::BadBroadcast { .. } | Event::Parked { .. } | Event::Damage(_) => {}
         }
         Ok(())
     }

@@ -55,6 +55,7 @@ pub(super) fn notice(replica: Party, process: &Peer, event: &Event, scene: &mut 
             let which = if *obligation { "an obligation" } else { "a rumour" };
             What::Noticed { what: format!("nobody serves block {}, {which}", crate::outcome::short(cid)) }
         }
+        Event::Damage(damage) => What::Noticed { what: damage.to_string() },
     };
     scene.tell(replica, || what);
 }
