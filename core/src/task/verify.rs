@@ -142,7 +142,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                         blocks: status.blocks,
                         keys: status.keys,
                         faults: status.faults,
-                    });
+                    })?;
                 }
                 return Ok(());
             }
