@@ -114,3 +114,20 @@ pub(crate) fn fetch_failed() {
 pub(crate) fn fetch_done(took: Duration) {
     histogram!("anabranch_fetch_seconds").record(took.as_secs_f64());
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    /// The table names what the code reports, and the code reports what the table names.
+    #[test]
+    fn the_table_is_complete() {
+        let source = include_str!("metrics.rs");
+        let table = source.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next());
+        let code = source.split("!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let is_metric = |name: &&str| name.starts_with("anabranch_");
+        let (table, code): (BTreeSet<_>, BTreeSet<_>) = (table.collect(), code.filter(is_metric).collect());
+        assert!(table.len() > 20, "{} metrics", table.len());
+        assert_eq!(table, code);
+    }
+}
