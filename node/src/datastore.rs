@@ -395,6 +395,15 @@ impl Datastore {
         self.handle.ask(0, move |token| Input::Purge { token, dag }).await
     }
 
+    /// Checks every merged block, and everything that is derived from them, and changes nothing. [`Outcome::Verified`] counts the faults; what each is
+    /// comes as an [event](Self::events). Reads and writes go on meanwhile, and a crash does not stop it.
+    ///
+    /// # Errors
+    /// As [`purge`](Self::purge).
+    pub async fn verify(&self) -> Result<Outcome, Error> {
+        self.handle.ask(0, move |token| Input::Verify { token }).await
+    }
+
     /// Makes everything that is derived from the blocks anew. Until it is done, reads give
     /// [`Rebuilding`](anabranch_core::Error::Rebuilding) and writes are refused; a crash does not stop it.
     /// A store that is too damaged to open is opened with [`Builder::rebuild`].

@@ -20,6 +20,7 @@ pub(crate) enum Command {
     Import { file: PathBuf },
     Purge { dag: String },
     Rebuild,
+    Verify,
     Abandon { cid: Cid },
     Help,
     Quit,
@@ -31,7 +32,7 @@ const BLOCKS_LISTED: usize = 50;
 /// The names of all commands, for completion.
 pub(crate) const NAMES: &[&str] = &[
     "abandon", "dag", "del", "dot", "export", "get", "heads", "help", "import", "ls", "purge", "put", "quit",
-    "rebuild", "stats", "unwatch", "watch",
+    "rebuild", "stats", "unwatch", "verify", "watch",
 ];
 
 /// The names of the commands whose first argument is a key.
@@ -51,6 +52,7 @@ stats                print numbers about the replica
 export FILE [CID]    write all blocks, or what one descends from, to a CAR file
 import FILE          take the blocks of a CAR file in
 purge NAME           remove the merged blocks of a DAG name, '' for the main one, and derive their keys anew
+verify               check every block and all that is derived from them
 rebuild              make all that is derived from the blocks anew
 abandon CID          give up a block that others wait for and nobody serves
 help                 print this
@@ -87,6 +89,7 @@ pub(crate) fn parse(line: &str) -> Result<Option<Command>, String> {
         ("export", [file, cid]) => Command::Export { file: file.into(), from: Some(parse_cid(cid)?) },
         ("import", [file]) => Command::Import { file: file.into() },
         ("purge", [dag]) => Command::Purge { dag: (*dag).into() },
+        ("verify", []) => Command::Verify,
         ("rebuild", []) => Command::Rebuild,
         ("abandon", [cid]) => Command::Abandon { cid: parse_cid(cid)? },
         ("help" | "?", []) => Command::Help,

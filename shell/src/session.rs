@@ -113,6 +113,7 @@ impl Session {
                 }
             }
             Command::Purge { dag } => self.finish(self.store.purge(DagName::new(dag)), out)?,
+            Command::Verify => self.finish(self.store.verify(), out)?,
             Command::Rebuild => self.finish(self.store.rebuild(), out)?,
             Command::Abandon { cid } => self.finish(self.store.abandon(cid), out)?,
             Command::Help => writeln!(out, "{HELP}")?,
@@ -135,6 +136,12 @@ impl Session {
             Outcome::Purged { blocks, keys } => writeln!(out, "{blocks} blocks are purged, {keys} keys derived anew")?,
             Outcome::Rebuilt { blocks, damaged, owed } => {
                 writeln!(out, "{blocks} blocks are merged, {damaged} were damaged, {owed} are to be fetched")?;
+            }
+            Outcome::Verified { blocks, keys, faults: 0 } => {
+                writeln!(out, "{blocks} blocks and {keys} keys are sound")?
+            }
+            Outcome::Verified { faults, .. } => {
+                return Err(Failed::Command(format!("{faults} faults were found; `rebuild` mends what can be mended")));
             }
             Outcome::Abandoned { cid } => writeln!(out, "{cid} is given up")?,
             other => writeln!(out, "{other:?}")?,

@@ -40,6 +40,7 @@ async fn a_rebuild_gives_the_same_state() {
         store.put(format!("/{}", n % 9), format!("{n}")).await.unwrap();
     }
     let (before, heads) = (rows(&store).await, store.heads().await.unwrap());
+    assert_eq!(store.verify().await.unwrap(), Outcome::Verified { blocks: 50, keys: 9, faults: 0 });
     let outcome = store.rebuild().await.unwrap();
     assert_eq!(outcome, Outcome::Rebuilt { blocks: 50, damaged: 0, owed: 0 });
     assert_eq!((rows(&store).await, store.heads().await.unwrap()), (before.clone(), heads));
