@@ -61,7 +61,9 @@ fn a_commit_in_two_parts_is_found() {
 
 #[test]
 fn rows_that_are_forgotten_are_found() {
-    for table in Table::ALL {
+    // The script asks for no feed, and purges, verifies and abandons nothing: it writes no rows of these.
+    let unused = [Table::Log, Table::Derive, Table::Stubs];
+    for table in Table::ALL.into_iter().filter(|table| !unused.contains(table)) {
         let found = calls::crashes::<layers::Bare>(&SCRIPT, Recorder::forgetting(table));
         println!("{table:?}: {}", found.as_ref().unwrap_err());
     }
