@@ -17,6 +17,8 @@ pub struct Record {
     pub links: Vec<Cid>,
     /// Its DAG; `None` when it is void.
     pub dag: Option<DagName>,
+    /// 1 + the greatest height of those of its parents that were made before it.
+    pub height: u64,
 }
 
 /// A set of small numbers.
@@ -52,8 +54,9 @@ impl Bits {
 #[derive(Clone, Debug, Default)]
 struct Known {
     merged: Bits,
+    /// Good blocks.
     count: u64,
-    /// The exclusive or over the first 16 bytes of the digests of all that is merged: equal sets have equal marks.
+    /// The exclusive or over the first 16 bytes of the digests of all good blocks that are merged: equal sets have equal marks.
     mark: u128,
     /// Merged since the last sync.
     fresh: Vec<u32>,
@@ -64,9 +67,9 @@ struct Known {
 }
 
 impl Known {
-    fn add(&mut self, number: u32, cid: &Cid) -> bool {
+    fn add(&mut self, number: u32, cid: &Cid, is_good: bool) -> bool {
         let new = self.merged.insert(number);
-        if new {
+        if new && is_good {
             self.count += 1;
             self.mark ^= mark(cid);
         }
@@ -104,6 +107,8 @@ impl Ledger {
             return;
         }
         let block = wire::Block::decode(&bytes);
+        let height =
+            1 + block.links.iter().filter_map(|link| self.block(link)).map(|parent| parent.height).max().unwrap_or(0);
         self.numbers.insert(indexed(&cid), u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
         self.blocks.push(Record {
             author,
@@ -111,6 +116,7 @@ impl Ledger {
             bytes,
             links: block.links,
             dag: block.delta.ok().map(|delta| delta.dag),
+            height,
         });
     }
 
@@ -125,7 +131,7 @@ impl Ledger {
         let Some(number) = self.numbers.get(&indexed(cid)) else { return false };
         let known = &mut self.known[replica.index()];
         known.fresh.push(*number);
-        known.add(*number, cid)
+        known.add(*number, cid, self.blocks[*number as usize].dag.is_some())
     }
 
     /// All that a replica has merged is durable now.
@@ -183,7 +189,14 @@ impl Ledger {
         self.known[replica.index()].acknowledged.iter()
     }
 
-    /// How many blocks a replica has merged, and a mark that is equal for equal sets.
+    /// How many of the blocks that a replica has merged are void.
+    #[must_use]
+    pub fn void(&self, replica: Party) -> u64 {
+        self.all_merged(replica).filter(|block| block.dag.is_none()).count() as u64
+    }
+
+    /// How many good blocks a replica has merged, and a mark that is equal for equal sets of them. Void blocks are left out: one may be merged for the sake of a
+    /// good block whose body was dropped for want of room, and which nobody serves any more.
     #[must_use]
     pub fn extent(&self, replica: Party) -> (u64, u128) {
         let known = &self.known[replica.index()];

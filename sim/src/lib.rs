@@ -8,6 +8,7 @@ pub mod campaign;
 pub mod caught;
 pub mod choices;
 pub mod dag;
+pub mod determinism;
 pub mod disk;
 pub mod dot;
 pub mod echo;

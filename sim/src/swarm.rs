@@ -99,6 +99,12 @@ impl Drawing {
             }
         }
         self.scenario.faults.sort_by_key(|timed| timed.at);
+        let (mut draws, count) = (self.key.at(2, 0), self.scenario.replicas.len() as u64);
+        if count > 2 && draws.chance(0.3) {
+            let frozen = draws.between(1, (count - 1) / 2);
+            let first = draws.below(count);
+            self.scenario.frozen = (0..frozen).map(|step| party((first + step) % count)).collect();
+        }
     }
 
     fn workload(&mut self) {
@@ -331,8 +337,9 @@ impl Drawing {
             return;
         }
         let (from, until) = self.window(draws);
-        let acts: Vec<HostileAct> = HostileAct::ALL.into_iter().filter(|_| draws.chance(0.4)).collect();
-        let acts = if acts.is_empty() { vec![one_of(draws, &HostileAct::ALL)] } else { acts };
+        let scripted = HostileAct::ALL.into_iter().filter(|act| *act != HostileAct::GoLike);
+        let acts: Vec<HostileAct> = scripted.filter(|_| draws.chance(0.3)).collect();
+        let acts = if acts.is_empty() || draws.chance(0.25) { vec![HostileAct::GoLike] } else { acts };
         let every = time(draws, 200 * MILLISECOND, 5 * SECOND);
         self.scenario.hostile.push(Hostile { name: String::from("mallory"), acts, every, from, until: Some(until) });
     }

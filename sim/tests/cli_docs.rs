@@ -1,7 +1,10 @@
 //! `docs/scenarios.md` is complete, its examples are scenarios, and its defaults are the defaults.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use anabranch_sim::{oracles::Oracle, scenario::Scenario};
+use anabranch_sim::{
+    oracles::Oracle,
+    scenario::{HostileAct, Scenario},
+};
 use std::collections::BTreeMap;
 
 const DOCS: &str = include_str!("../../docs/scenarios.md");
@@ -21,7 +24,7 @@ fn every_field_is_documented() {
 
 #[test]
 fn every_value_is_documented() {
-    let acts = ["forged-priority", "odd-keys", "foreign-links", "endless-heads"].map(String::from);
+    let acts = HostileAct::ALL.map(|act| act.kind().to_string());
     let outcomes = ["passed", "broken-invariant", "not-converged", "inert-faults"].map(String::from);
     let oracles = Oracle::ALL.iter().map(Oracle::to_string);
     for name in oracles.chain(acts).chain(outcomes) {

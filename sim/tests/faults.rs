@@ -161,6 +161,37 @@ fn the_power_is_cut_at_every_write() {
 }
 
 #[test]
+fn hostile_peers_are_borne() {
+    let acts = [
+        ("bad-blocks", FaultKind::BadBlocks),
+        ("odd-dags", FaultKind::OddDags),
+        ("strangers", FaultKind::Strangers),
+        ("wrong-blocks", FaultKind::WrongBlocks),
+        ("go-like", FaultKind::GoLike),
+    ];
+    for (act, kind) in acts {
+        takes_effect(
+            kind,
+            &format!("[network]\ndrop = 0.3\n[[hostile]]\nname = \"mallory\"\nevery = \"1s\"\nacts = [\"{act}\"]"),
+        );
+    }
+}
+
+#[test]
+fn a_core_converges_without_those_that_do_not_heal() {
+    let text = "replicas = 5\nduration = \"20s\"\nfrozen = [\"r1\", \"r4\"]\n\
+                [[crash]]\nat = \"15s\"\nreplica = \"r4\"\ndown = \"3s\"\n\
+                [[partition]]\nat = \"5s\"\nshape = \"random\"";
+    let scenario = Scenario::parse(text, "test.toml").unwrap();
+    for seed in 0..5 {
+        let report = run(&scenario, seed);
+        assert_eq!(report.verdict, Verdict::Passed, "seed {seed}");
+        let last = report.samples.last().unwrap();
+        assert_eq!(last.replicas.iter().filter(|replica| replica.is_none()).count(), 2, "seed {seed}");
+    }
+}
+
+#[test]
 fn swarms_pass() {
     let scenario = Scenario::parse("replicas = 4\nduration = \"15s\"\n[swarm]", "swarm.toml").unwrap();
     for seed in 0..30 {

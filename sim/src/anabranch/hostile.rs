@@ -19,6 +19,8 @@ use std::{
 const ENDLESS_HEADS: usize = 100;
 /// How many keys it writes.
 const KEYS: u64 = 4;
+/// How many honest blocks it keeps.
+const HONEST_MAX: usize = 1_000;
 
 /// A scripted hostile peer: one act a round.
 #[derive(Clone, Debug)]
@@ -34,6 +36,8 @@ pub struct HostilePeer {
     last: BTreeMap<HostileAct, Cid>,
     /// The last head that it heard of.
     heard: Option<Cid>,
+    /// Honest blocks that it was given, oldest first.
+    honest: Vec<(Cid, Bytes)>,
 }
 
 /// What a round makes: blocks, the act they belong to, and an announcement.
@@ -61,12 +65,23 @@ impl Process for HostilePeer {
     fn receive(&mut self, from: Party, body: Body, io: &mut Io<Notice>) -> Result<(), Failed> {
         match body {
             Body::Broadcast(payload) => self.hears(from, &payload, io),
-            Body::Request { cid, attempt } => match self.answers(&cid) {
+            Body::Request { cid, attempt } => match self.answers(&cid, io) {
                 Reply::Block(bytes) => io.send(from, Body::Block { cid, attempt, bytes }),
                 Reply::NotFound => io.send(from, Body::NotFound { cid, attempt }),
                 Reply::Silence => io.notice(Notice::Harmed(FaultKind::EndlessHeads)),
             },
-            Body::Block { cid, bytes, .. } if Cid::of(&bytes) == cid => self.heard = Some(cid),
+            Body::Block { cid, bytes, .. } if Cid::of(&bytes) == cid => {
+                self.heard = Some(cid);
+                if self.acts.contains(&HostileAct::WrongBlocks) {
+                    // At once, while others still want it.
+                    let main = DagName::default();
+                    let heads = wire::encode_announcements([(cid, &main)], anabranch_core::limits::BROADCAST_BYTES_MAX);
+                    heads.into_iter().for_each(|payload| io.broadcast(Body::Broadcast(payload)));
+                }
+                if self.honest.len() < HONEST_MAX {
+                    self.honest.push((cid, bytes));
+                }
+            }
             Body::Block { .. } | Body::NotFound { .. } | Body::Other(_) => {}
         }
         Ok(())
@@ -112,6 +127,7 @@ impl HostilePeer {
             endless: BTreeSet::new(),
             last: BTreeMap::new(),
             heard: None,
+            honest: Vec::new(),
         }
     }
 
@@ -123,11 +139,27 @@ impl HostilePeer {
         }
     }
 
-    fn answers(&self, cid: &Cid) -> Reply {
+    fn answers(&self, cid: &Cid, io: &mut Io<Notice>) -> Reply {
         match self.blocks.get(cid) {
             Some(bytes) => Reply::Block(bytes.clone()),
             None if self.endless.contains(cid) => Reply::Silence,
+            None if self.acts.contains(&HostileAct::WrongBlocks)
+                && self.honest.iter().any(|(other, _)| other == cid) =>
+            {
+                Reply::Block(self.another(cid, io))
+            }
             None => Reply::NotFound,
+        }
+    }
+
+    /// Instead of an honest block: another that is valid, the oldest one, or garbage.
+    fn another(&self, cid: &Cid, io: &mut Io<Notice>) -> Bytes {
+        let others = || self.honest.iter().filter(|(other, _)| other != cid);
+        let which = io.choose(0, 2);
+        let other = if which == 0 { others().next_back() } else { others().next() };
+        match other {
+            Some((_, bytes)) if which < 2 => bytes.clone(),
+            _ => Bytes::from_static(b"garbage"),
         }
     }
 
@@ -159,6 +191,31 @@ impl HostilePeer {
                 let heads = vec![void.0, good.0];
                 (vec![void, good], heads)
             }
+            HostileAct::BadBlocks => self.bad_blocks(&key, &value, round),
+            HostileAct::OddDags => {
+                let names = ["a/b", ".", "..", "../h", "/x"];
+                let name = names[(round / self.acts.len() as u64) as usize % names.len()];
+                let links = parent.iter().map(|cid| cid.to_bytes().to_vec());
+                one(Forged::default().put(key.as_bytes(), value.as_bytes()).priority(round + 1).dag(name).block(links))
+            }
+            HostileAct::Strangers => {
+                let root = Forged::default().put(key.as_bytes(), value.as_bytes()).priority(1).block([]);
+                let removals = self.honest.iter().rev().take(8).flat_map(|(cid, bytes)| {
+                    let puts = wire::Block::decode(bytes).delta.map_or(Vec::new(), |delta| delta.elements);
+                    puts.into_iter().map(|put| (put.key.as_bytes().to_vec(), *cid))
+                });
+                let upon = removals.fold(Forged::default(), |delta, (key, cid)| delta.remove(&key, &cid.block_id()));
+                let upon = upon.priority(2).block([Cid::of(&root).to_bytes().to_vec()]);
+                let (root, upon) = ((Cid::of(&root), root), (Cid::of(&upon), upon));
+                let heads = vec![upon.0];
+                (vec![root, upon], heads)
+            }
+            HostileAct::WrongBlocks => {
+                let heads = self.honest.iter().rev().take(4).map(|(cid, _)| *cid).collect();
+                (Vec::new(), heads)
+            }
+            // A peer of its own.
+            HostileAct::GoLike => (Vec::new(), Vec::new()),
         };
         if let Some((cid, _)) = blocks.last() {
             self.last.insert(act, *cid);
@@ -170,6 +227,18 @@ impl HostilePeer {
             anabranch_core::limits::BROADCAST_BYTES_MAX,
         );
         Round { act, blocks, announcements }
+    }
+
+    /// A block that does not decode upon the last honest one, a good one upon it, and a good one beside it.
+    fn bad_blocks(&self, key: &str, value: &str, round: u64) -> (Vec<(Cid, Bytes)>, Vec<Cid>) {
+        let below: Vec<Vec<u8>> = self.heard.iter().map(|cid| cid.to_bytes().to_vec()).collect();
+        let bad = Forged([&[0xff, 0xff, 0xff][..], value.as_bytes()].concat()).block(below.clone());
+        let good = Forged::default().put(key.as_bytes(), value.as_bytes()).priority(round + 4);
+        let upon = good.block([Cid::of(&bad).to_bytes().to_vec()]);
+        let beside = Forged::default().put(b"/beside", value.as_bytes()).priority(round + 3).block(below);
+        let blocks: Vec<_> = [bad, upon, beside].into_iter().map(|bytes| (Cid::of(&bytes), bytes)).collect();
+        let heads = blocks.iter().map(|(cid, _)| *cid).collect();
+        (blocks, heads)
     }
 
     fn invent(&mut self, draws: &mut Draws) -> Vec<Cid> {
@@ -230,6 +299,11 @@ impl Forged {
     fn priority(mut self, priority: u64) -> Self {
         self.0.push(0x18);
         varint(&mut self.0, priority);
+        self
+    }
+
+    fn dag(mut self, name: &str) -> Self {
+        field(&mut self.0, 0x22, name.as_bytes());
         self
     }
 
@@ -298,12 +372,13 @@ mod tests {
         let foreign = round(2);
         assert_eq!(decode(&foreign, 0).delta, Err(wire::Flaw::ForeignLink));
         assert!(decode(&foreign, 1).delta.is_ok() && decode(&foreign, 1).links == [foreign.blocks[0].0]);
+        let mut io = Io::new(crate::choices::Choices::drawn(&Key::of_seed(1)));
         let endless = round(3);
         let heads = wire::decode_announcement(&endless.announcements[0]).unwrap().heads;
         assert_eq!(heads.len(), ENDLESS_HEADS);
-        assert!(heads.iter().all(|cid| matches!(peer.answers(cid), Reply::Silence)));
-        assert!(matches!(peer.answers(&forged.blocks[0].0), Reply::Block(_)));
-        assert!(matches!(peer.answers(&Cid::of(b"unknown")), Reply::NotFound));
+        assert!(heads.iter().all(|cid| matches!(peer.answers(cid, &mut io), Reply::Silence)));
+        assert!(matches!(peer.answers(&forged.blocks[0].0, &mut io), Reply::Block(_)));
+        assert!(matches!(peer.answers(&Cid::of(b"unknown"), &mut io), Reply::NotFound));
         let again = peer.round(4, 0, &mut Key::of_seed(1).at(4, 0));
         assert_eq!(wire::Block::decode(&again.blocks[0].1).links, [forged.blocks[0].0], "one chain, not many heads");
     }

@@ -1,21 +1,27 @@
 //! When the oracles are asked, and with what evidence.
 
-use super::{HostilePeer, Notice, Peer, ReplicaProcess, watched};
+use super::{GoPeer, HostilePeer, Notice, Peer, ReplicaProcess, watched};
 use crate::{
-    engine::{Key, hex},
+    engine::{Key as Source, hex},
     fold::Folded,
     ledger::Ledger,
     network::tag,
     observe::{Blob, Id, What},
-    oracles::{self, Observed, Oracle, acknowledged, ancestors, convergence, corrupt, known, tips},
+    oracles::{
+        self, Observed, Oracle, acknowledged, ancestors, bounds,
+        changes::Listener,
+        convergence, corrupt, known,
+        sessions::{Session, Writes},
+        tips,
+    },
     process::{Answer, Loss},
-    scenario::{FaultKind, Party, Scenario},
+    scenario::{FaultKind, Hostile, HostileAct, Party, Scenario},
     system::{Scene, Stop, Summary, System},
     workload::Action,
 };
-use anabranch_core::{Cid, Event, Replica};
+use anabranch_core::{Cid, Config, Event, Replica};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A fold over `n` blocks in the midst of a run wants at least this part of `n` newly merged since the last one.
 const FOLD_WORTH: u64 = 2;
@@ -36,10 +42,24 @@ pub struct Anabranch<'a> {
     /// Replicas whose disk was lost in the crash that they come back from.
     wiped: Vec<bool>,
     blocks_merged: u64,
+    /// What is known of a replica to who only listens to its changes.
+    listeners: Vec<Listener>,
+    /// What the program at each replica has written and seen.
+    sessions: Vec<Session>,
+    writes: Writes,
     /// What programs asked for, and have no answer to.
-    asked: BTreeMap<u64, (Party, Action)>,
+    asked: BTreeMap<u64, Asked>,
     /// Blocks newly merged since a replica's state was last compared with the fold over its blocks.
     merged_since_fold: u64,
+}
+
+/// What a program asked for.
+#[derive(Debug)]
+struct Asked {
+    replica: Party,
+    action: Action,
+    /// The blocks that it had seen by then.
+    seen: BTreeSet<Cid>,
 }
 
 fn failed(replica: Party) -> impl Fn(anabranch_core::Error) -> Stop {
@@ -57,6 +77,9 @@ impl<'a> Anabranch<'a> {
             poison: BTreeMap::new(),
             wiped: vec![false; replicas],
             blocks_merged: 0,
+            listeners: vec![Listener::default(); replicas],
+            sessions: vec![Session::default(); replicas],
+            writes: Writes::default(),
             asked: BTreeMap::new(),
             merged_since_fold: 0,
         }
@@ -93,9 +116,9 @@ impl<'a> Anabranch<'a> {
             scene.pulse.progress = true;
         }
         match self.poison.get(cid) {
-            Some(FaultKind::ForeignLinks) if void => scene.tally.effective(FaultKind::ForeignLinks),
-            Some(kind @ (FaultKind::ForgedPriority | FaultKind::OddKeys)) => scene.tally.effective(*kind),
-            _ => {}
+            Some(kind @ (FaultKind::ForeignLinks | FaultKind::BadBlocks)) if void => scene.tally.effective(*kind),
+            Some(FaultKind::ForeignLinks | FaultKind::BadBlocks) | None => {}
+            Some(kind) => scene.tally.effective(*kind),
         }
         Ok(())
     }
@@ -104,13 +127,24 @@ impl<'a> Anabranch<'a> {
         watched::notice(replica, process, event, scene);
         match event {
             Event::Merged { cid, void, .. } => self.merged(replica, process, (cid, *void), scene)?,
-            Event::WrongBytes { .. } => scene.tally.effective(FaultKind::Corrupt),
+            Event::WrongBytes { from, .. } => {
+                let party = u16::try_from(from.0).map_or(Party(u16::MAX), Party);
+                let lies = |hostile: &Hostile| hostile.acts.contains(&HostileAct::WrongBlocks);
+                let hostile = party.index().checked_sub(self.scenario.replicas.len());
+                let liar = hostile.and_then(|index| self.scenario.hostile.get(index)).is_some_and(lies);
+                scene.tally.effective(if liar { FaultKind::WrongBlocks } else { FaultKind::Corrupt });
+            }
+            Event::Changed { key, old, new } => {
+                // It hears while it is suspended too: it must know what is there when it is asked again.
+                let heard = self.listeners[replica.index()].hears(key, old.as_ref(), new.as_ref());
+                scene.panel.ask(Oracle::HooksMatchChanges, Some(replica), scene.now, || heard)?;
+            }
             Event::VoidRumour { cid } => {
-                if self.poison.get(cid) == Some(&FaultKind::ForeignLinks) {
-                    scene.tally.effective(FaultKind::ForeignLinks);
+                if let Some(kind @ (FaultKind::ForeignLinks | FaultKind::BadBlocks)) = self.poison.get(cid) {
+                    scene.tally.effective(*kind);
                 }
             }
-            Event::Changed { .. } | Event::BadBroadcast { .. } | Event::Parked { .. } | Event::Damage(_) => {}
+            Event::BadBroadcast { .. } | Event::Parked { .. } | Event::Damage(_) => {}
         }
         Ok(())
     }
@@ -145,6 +179,12 @@ impl<'a> Anabranch<'a> {
         })?;
         panel.ask(Oracle::AncestorsMerged, who, now, || ancestors::check_all(ledger, replica))?;
         panel.ask(Oracle::HeadsAreTips, who, now, || tips::check(ledger, replica, &observed))?;
+        panel.ask(Oracle::HooksMatchChanges, who, now, || self.listeners[replica.index()].knows(&observed))?;
+        let (stats, (has_work, waits)) = (core.stats(), process.pursues());
+        panel.ask(Oracle::LimitsHold, who, now, || {
+            bounds::limits(&stats, &self.scenario.core, self.scenario.parties())
+        })?;
+        panel.ask(Oracle::ObligationsPursued, who, now, || bounds::obligations(&stats, has_work, waits))?;
         Ok(Some(observed))
     }
 
@@ -159,11 +199,15 @@ impl System for Anabranch<'_> {
 
     fn process(&mut self, party: Party) -> Peer {
         match self.scenario.hostile.get(party.index().wrapping_sub(self.scenario.replicas.len())) {
+            Some(hostile) if hostile.acts == [HostileAct::GoLike] => {
+                Peer::Go(Box::new(GoPeer::new(hostile, &self.scenario.workload.key_prefix)))
+            }
             Some(hostile) => Peer::Hostile(Box::new(HostilePeer::new(hostile, &self.scenario.workload.key_prefix))),
             None => {
+                let config = Config { report_changes: true, ..self.scenario.core.clone() };
                 // What a disk does is a function of the scenario and of who it belongs to; what a crash leaves is chosen by the world.
-                let key = Key::of_seed(u64::from(party.0)).fork("disks");
-                Peer::Replica(Box::new(ReplicaProcess::new(self.scenario.core.clone(), self.scenario.disk.engine, key)))
+                let key = Source::of_seed(u64::from(party.0)).fork("disks");
+                Peer::Replica(Box::new(ReplicaProcess::new(config, self.scenario.disk.engine, key)))
             }
         }
     }
@@ -199,12 +243,16 @@ impl System for Anabranch<'_> {
 
     fn crashed(&mut self, replica: Party, loss: &Loss, _scene: &mut Scene<'_, '_>) {
         self.wiped[replica.index()] |= loss.is_disk;
-        self.asked.retain(|_, (by, _)| *by != replica);
+        self.asked.retain(|_, asked| asked.replica != replica);
+        if loss.is_disk {
+            self.sessions[replica.index()] = Session::default();
+        }
     }
 
     fn started(&mut self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
         let Some(core) = process.core() else { return Ok(()) };
         let was_wiped = std::mem::take(&mut self.wiped[replica.index()]);
+        self.listeners[replica.index()] = Listener::new(&Observed::of(core).unwrap_or_default());
         let merged = match oracles::merged(core) {
             Ok(merged) => merged,
             Err(_) if process.is_tainted() => return Ok(()),
@@ -234,6 +282,7 @@ impl System for Anabranch<'_> {
                 if let Some(kind) = poison {
                     self.poison.insert(cid, kind);
                 }
+                self.writes.made(cid, &bytes);
                 scene.tell(party, || What::Made { block: Id(cid), bytes: Blob(bytes.to_vec()) });
                 self.ledger.author(party, cid, bytes);
             }
@@ -248,7 +297,11 @@ impl System for Anabranch<'_> {
     }
 
     fn asked(&mut self, replica: Party, operation: u64, action: &Action) {
-        self.asked.insert(operation, (replica, action.clone()));
+        let seen = match action {
+            Action::Get(_) => BTreeSet::new(),
+            Action::Write(..) => self.sessions[replica.index()].seen(),
+        };
+        self.asked.insert(operation, Asked { replica, action: action.clone(), seen });
     }
 
     fn answered(
@@ -259,12 +312,26 @@ impl System for Anabranch<'_> {
         scene: &mut Scene<'_, '_>,
     ) -> Result<(), Stop> {
         let asked = self.asked.remove(&operation);
+        if let Answer::Written(blocks) = answer {
+            self.ledger.acknowledged(replica, blocks);
+        }
         match (answer, asked) {
-            (Answer::Written(blocks), _) => self.ledger.acknowledged(replica, blocks),
-            (Answer::Value(value), Some((_, Action::Get(key)))) => scene.tell(replica, || {
-                let value = value.as_ref().map(|value| Blob(value.to_vec()));
-                What::Read { number: operation, key: key.to_string(), value }
-            }),
+            (Answer::Written(blocks), Some(Asked { seen, .. })) => {
+                let follows = self.sessions[replica.index()].wrote(&self.ledger, &seen, blocks);
+                scene.panel.ask(Oracle::WritesFollowReads, Some(replica), scene.now, || follows)?;
+            }
+            (Answer::Value(value), Some(Asked { action: Action::Get(key), .. })) => {
+                scene.tell(replica, || {
+                    let value = value.as_ref().map(|value| Blob(value.to_vec()));
+                    What::Read { number: operation, key: key.to_string(), value }
+                });
+                let (ledger, writes, session) = (&self.ledger, &self.writes, &mut self.sessions[replica.index()]);
+                let (who, now, value) = (Some(replica), scene.now, value.as_ref());
+                let check = || session.reads_its_writes(ledger, writes, &key, value);
+                scene.panel.ask(Oracle::ReadYourWrites, who, now, check)?;
+                scene.panel.ask(Oracle::MonotonicReads, who, now, || session.reads_on(ledger, writes, &key, value))?;
+                session.read(writes, &key, value);
+            }
             _ => {}
         }
         Ok(())
@@ -293,6 +360,8 @@ impl System for Anabranch<'_> {
                     .panel
                     .ask(Oracle::Convergence, None, scene.now, || convergence::check(name, &observed, other, theirs))?;
                 if let Some(folded) = folded {
+                    let void = self.ledger.void(replica);
+                    let folded = &Folded { void, ..folded.clone() };
                     let check = || oracles::fold::check(&observed, folded);
                     scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, check)?;
                 }

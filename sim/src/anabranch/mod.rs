@@ -1,10 +1,12 @@
 //! Anabranch as a system under test: replicas over the real core, peers that behave otherwise, and the judges.
 
+mod golike;
 mod hostile;
 mod judge;
 mod replica;
 mod watched;
 
+pub use golike::GoPeer;
 pub use hostile::HostilePeer;
 pub use judge::Anabranch;
 pub use replica::{Notice, ReplicaProcess};
@@ -27,6 +29,8 @@ pub enum Peer {
     Replica(Box<ReplicaProcess>),
     /// A scripted peer that means harm.
     Hostile(Box<HostilePeer>),
+    /// A peer that behaves as go-ds-crdt does.
+    Go(Box<GoPeer>),
 }
 
 impl Peer {
@@ -35,18 +39,27 @@ impl Peer {
     pub const fn core(&self) -> Option<&anabranch_core::Replica<Disk>> {
         match self {
             Self::Replica(replica) => replica.core(),
-            Self::Hostile(_) => None,
+            Self::Hostile(_) | Self::Go(_) => None,
         }
     }
 }
 
 impl Peer {
+    /// Whether what the core owes is pursued: it has work left, and waits for the timer of its fetches.
+    #[must_use]
+    pub fn pursues(&self) -> (bool, bool) {
+        match self {
+            Self::Replica(replica) => replica.pursues(),
+            Self::Hostile(_) | Self::Go(_) => (false, false),
+        }
+    }
+
     /// Whether its disk cannot be trusted: then nothing is promised of it.
     #[must_use]
     pub fn is_tainted(&self) -> bool {
         match self {
             Self::Replica(replica) => replica.is_tainted(),
-            Self::Hostile(_) => false,
+            Self::Hostile(_) | Self::Go(_) => false,
         }
     }
 }
@@ -57,6 +70,7 @@ macro_rules! each {
         match $self {
             Peer::Replica($process) => $call,
             Peer::Hostile($process) => $call,
+            Peer::Go($process) => $call,
         }
     };
 }
@@ -72,6 +86,7 @@ macro_rules! works {
                 done
             }
             Peer::Hostile($process) => $call,
+            Peer::Go($process) => $call,
         }
     };
 }

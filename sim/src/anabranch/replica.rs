@@ -64,6 +64,8 @@ pub struct ReplicaProcess {
     backups: BTreeMap<Duration, Medium>,
     held: Vec<(Cause, Held)>,
     goes_on: bool,
+    /// The timer of the core's fetches is set.
+    fetch_timer: bool,
     /// Kept to spare allocations.
     effects: Vec<Effect>,
 }
@@ -95,6 +97,7 @@ impl ReplicaProcess {
             backups: BTreeMap::new(),
             held: Vec::new(),
             goes_on: false,
+            fetch_timer: false,
             effects: Vec::new(),
         }
     }
@@ -103,6 +106,11 @@ impl ReplicaProcess {
     #[must_use]
     pub const fn is_tainted(&self) -> bool {
         self.is_tainted
+    }
+
+    /// Whether it has work left, and whether it waits for the timer of its fetches.
+    pub(super) const fn pursues(&self) -> (bool, bool) {
+        (self.goes_on, self.fetch_timer)
     }
 
     fn device(&self) -> Option<&Device> {
@@ -178,7 +186,10 @@ impl ReplicaProcess {
                         None => io.send_to_anyone(body),
                     }
                 }
-                Effect::SetTimer { timer, after } => io.set_timer(number_of(timer), (*after.start(), *after.end())),
+                Effect::SetTimer { timer, after } => {
+                    self.fetch_timer |= timer == Timer::Fetch;
+                    io.set_timer(number_of(timer), (*after.start(), *after.end()));
+                }
                 Effect::Refused { token: Token(operation), why } => {
                     io.answer(operation, Answer::Refused(why.to_string()));
                 }
@@ -281,7 +292,10 @@ impl Process for ReplicaProcess {
 
     fn timer(&mut self, timer: u8, io: &mut Io<Notice>) -> Result<(), Failed> {
         match TIMERS.get(usize::from(timer)) {
-            Some(timer) => self.step(Input::Timer(*timer), io),
+            Some(timer) => {
+                self.fetch_timer &= *timer != Timer::Fetch;
+                self.step(Input::Timer(*timer), io)
+            }
             None => Ok(()),
         }
     }
@@ -342,13 +356,15 @@ impl Process for ReplicaProcess {
         let in_flight = (self.held.len() + stats.fetches + stats.rumours) as u64;
         self.held.clear();
         self.goes_on = false;
+        self.fetch_timer = false;
         let unsynced = self.unsynced();
         let mut lost = 0;
         if let Some(core) = self.core.take() {
             let (medium, gone, harmed) = core.into_store().crash(kept, draws);
             lost = gone;
             if let Some(device) = medium.device() {
-                self.harmed.append(&mut device.take_done());
+                // The power that goes in the middle of a crash is that crash's.
+                self.harmed.extend(device.take_done().into_iter().filter(|(kind, _)| *kind != FaultKind::PowerCut));
                 self.harmed.push((FaultKind::TornWrites, harmed > 0));
             }
             self.disk = Some(medium);

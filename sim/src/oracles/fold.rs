@@ -9,7 +9,9 @@ use crate::{fold::Folded, ledger::Ledger, scenario::Party};
 /// The fold over all that a replica has merged: O(n log n) in blocks and writes.
 #[must_use]
 pub fn of(ledger: &Ledger, replica: Party) -> Folded {
-    crate::fold::fold(&ledger.all_merged(replica).map(|block| (block.cid, block.bytes.clone())).collect())
+    let folded = crate::fold::fold(&ledger.all_merged(replica).map(|block| (block.cid, block.bytes.clone())).collect());
+    // Between two steps a void block may be merged, and the good one that builds upon it only be ready: the fold alone leaves it out.
+    Folded { void: ledger.void(replica), ..folded }
 }
 
 /// Whether a replica shows what the fold gives.
@@ -46,6 +48,16 @@ mod tests {
     use super::*;
     use crate::ledger::tests::block;
     use anabranch_core::{Bytes, Cid, DagName, Key};
+
+    /// A replica that stops between a void block and the good one upon it is not wrong.
+    #[test]
+    fn a_void_block_counts_before_what_builds_upon_it() {
+        let void = Bytes::from_static(b"\x0a\x01\xff");
+        let mut ledger = Ledger::new(1);
+        ledger.author(Party(0), Cid::of(&void), void.clone());
+        ledger.merged(Party(0), &Cid::of(&void));
+        assert_eq!(of(&ledger, Party(0)).void, 1);
+    }
 
     #[test]
     fn fires_on_every_part_that_differs() {

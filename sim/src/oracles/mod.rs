@@ -5,11 +5,14 @@
 
 pub mod acknowledged;
 pub mod ancestors;
+pub mod bounds;
+pub mod changes;
 pub mod convergence;
 pub mod corrupt;
 pub mod fold;
 pub mod known;
 mod observed;
+pub mod sessions;
 pub mod tips;
 
 pub use observed::{Observed, merged};
@@ -42,11 +45,23 @@ pub enum Oracle {
     NoCorruptBlock,
     /// A block that was merged and synced stays merged.
     KnownBlocks,
+    /// A program that reads what it has written sees it, or what came after.
+    ReadYourWrites,
+    /// A program that reads again sees what it saw, or what came after.
+    MonotonicReads,
+    /// What a program writes comes after what it has read.
+    WritesFollowReads,
+    /// Hooks are told of every visible change, once, and of nothing else.
+    HooksMatchChanges,
+    /// What a replica owes it pursues.
+    ObligationsPursued,
+    /// A replica keeps to its limits.
+    LimitsHold,
 }
 
 impl Oracle {
     /// All oracles.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 13] = [
         Self::Convergence,
         Self::StateIsFold,
         Self::HeadsAreTips,
@@ -54,18 +69,30 @@ impl Oracle {
         Self::AcknowledgedWrites,
         Self::NoCorruptBlock,
         Self::KnownBlocks,
+        Self::ReadYourWrites,
+        Self::MonotonicReads,
+        Self::WritesFollowReads,
+        Self::HooksMatchChanges,
+        Self::ObligationsPursued,
+        Self::LimitsHold,
     ];
 }
 
 impl Oracle {
     /// Those that judge one replica by what is on its disk.
-    pub const OF_ONE: [Self; 6] = [
+    pub const OF_ONE: [Self; 12] = [
         Self::StateIsFold,
         Self::HeadsAreTips,
         Self::AncestorsMerged,
         Self::AcknowledgedWrites,
         Self::NoCorruptBlock,
         Self::KnownBlocks,
+        Self::ReadYourWrites,
+        Self::MonotonicReads,
+        Self::WritesFollowReads,
+        Self::HooksMatchChanges,
+        Self::ObligationsPursued,
+        Self::LimitsHold,
     ];
 }
 
@@ -79,6 +106,12 @@ impl fmt::Display for Oracle {
             Self::AcknowledgedWrites => "acknowledged-writes",
             Self::NoCorruptBlock => "no-corrupt-block",
             Self::KnownBlocks => "known-blocks",
+            Self::ReadYourWrites => "read-your-writes",
+            Self::MonotonicReads => "monotonic-reads",
+            Self::WritesFollowReads => "writes-follow-reads",
+            Self::HooksMatchChanges => "hooks-match-changes",
+            Self::ObligationsPursued => "obligations-pursued",
+            Self::LimitsHold => "limits-hold",
         })
     }
 }

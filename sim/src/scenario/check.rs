@@ -43,6 +43,7 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
         swizzles: swizzles(&end, &raw.swizzle)?,
         swarm: raw.swarm.as_ref().map(swarm),
         hostile: hostile(&end, &raw.hostile)?,
+        frozen: frozen(&at, &names, &raw.frozen)?,
         convergence_budget: budget(&at, raw.convergence_budget.as_ref(), &core)?,
         core,
         suspended: raw.suspend.iter().map(|suspend| suspension(&names, suspend)).collect::<Result<_, _>>()?,
@@ -361,6 +362,17 @@ fn link(raw: &raw::Network, base: &Link) -> Link {
         replay_delay: times(raw.replay_delay, base.replay_delay),
         bandwidth: raw.bandwidth.unwrap_or(base.bandwidth),
         queue: raw.queue.unwrap_or(base.queue),
+    }
+}
+
+/// Who does not heal: someone must be left.
+fn frozen(at: &At<'_>, names: &Names<'_>, raw: &[raw::Name]) -> Result<Vec<Party>, ScenarioError> {
+    let frozen = raw.iter().map(|name| names.replica(name)).collect::<Result<Vec<_>, _>>()?;
+    match raw.last() {
+        Some(last) if frozen.len() >= names.replicas => {
+            Err(at.error(last.span(), "all replicas are frozen, expected one at least that is not"))
+        }
+        _ => Ok(frozen),
     }
 }
 

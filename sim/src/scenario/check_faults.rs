@@ -4,8 +4,8 @@ use super::{
     Engine, Party, ScenarioError,
     check::{At, End, Names},
     faults::{
-        Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Harm, Hostile, Jump, Leave, Partition, Pause,
-        PowerCut, Shape, Skew, TimedFault,
+        Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Harm, Hostile, HostileAct, Jump, Leave, Partition,
+        Pause, PowerCut, Shape, Skew, TimedFault,
     },
     raw,
     values::TIME_MAX,
@@ -255,6 +255,11 @@ pub(super) fn hostile(end: &End<'_>, raw: &[raw::Hostile]) -> Result<Vec<Hostile
             return Err(end
                 .at
                 .error(raw.acts.span(), "a hostile peer without acts, expected some, such as [\"forged-priority\"]"));
+        }
+        if raw.acts.get_ref().len() > 1 && raw.acts.get_ref().contains(&HostileAct::GoLike) {
+            let what =
+                "`go-like` among other acts, expected it alone: a peer that behaves as go-ds-crdt does only that";
+            return Err(end.at.error(raw.acts.span(), what));
         }
         let from = raw.from.as_ref().map_or(Ok(Duration::ZERO), |from| end.begins(from))?;
         let until = raw.until.as_ref().map(|until| end.ends(from, Some(until))).transpose()?;

@@ -384,11 +384,31 @@ pub enum HostileAct {
     ForeignLinks,
     /// Announces a hundred heads that nobody serves.
     EndlessHeads,
+    /// Announces and serves a block that does not decode, upon an honest one, with a good block upon it and a good one beside it.
+    BadBlocks,
+    /// Announces and serves blocks of DAGs named `a/b`, `.`, `..`, `../h` and `/x`.
+    OddDags,
+    /// Announces and serves blocks that come from nowhere, and tombstones of what honest replicas wrote.
+    Strangers,
+    /// Announces honest heads, and answers who asks for them with another valid block, an old one, or garbage.
+    WrongBlocks,
+    /// Behaves as go-ds-crdt does: takes blocks newest first, adopts heads early, deletes in the middle of a walk. Stands alone.
+    GoLike,
 }
 
 impl HostileAct {
     /// All acts.
-    pub const ALL: [Self; 4] = [Self::ForgedPriority, Self::OddKeys, Self::ForeignLinks, Self::EndlessHeads];
+    pub const ALL: [Self; 9] = [
+        Self::ForgedPriority,
+        Self::OddKeys,
+        Self::ForeignLinks,
+        Self::EndlessHeads,
+        Self::BadBlocks,
+        Self::OddDags,
+        Self::Strangers,
+        Self::WrongBlocks,
+        Self::GoLike,
+    ];
 
     /// Under which kind it is counted.
     #[must_use]
@@ -398,6 +418,11 @@ impl HostileAct {
             Self::OddKeys => FaultKind::OddKeys,
             Self::ForeignLinks => FaultKind::ForeignLinks,
             Self::EndlessHeads => FaultKind::EndlessHeads,
+            Self::BadBlocks => FaultKind::BadBlocks,
+            Self::OddDags => FaultKind::OddDags,
+            Self::Strangers => FaultKind::Strangers,
+            Self::WrongBlocks => FaultKind::WrongBlocks,
+            Self::GoLike => FaultKind::GoLike,
         }
     }
 }
@@ -437,6 +462,16 @@ pub enum FaultKind {
     ForeignLinks,
     /// A hostile peer announced heads that nobody serves. Effective when an honest replica asked for one.
     EndlessHeads,
+    /// A hostile peer made a block that does not decode. Effective when an honest replica found it void.
+    BadBlocks,
+    /// A hostile peer wrote to DAGs with odd names. Effective when an honest replica merged a block of one.
+    OddDags,
+    /// A stranger wrote, and removed what others wrote. Effective when an honest replica merged the block.
+    Strangers,
+    /// A hostile peer answered with another block than it was asked for. Effective when an honest replica refused it.
+    WrongBlocks,
+    /// A peer behaved as go-ds-crdt does. Effective when an honest replica merged a block of it.
+    GoLike,
     /// A message was cut short. Effective when the core refused the bytes, or read something else in them.
     Truncate,
     /// A message went to another party than it was sent to. Effective when that one took it.
@@ -501,6 +536,11 @@ impl fmt::Display for FaultKind {
             Self::OddKeys => "odd-keys",
             Self::ForeignLinks => "foreign-links",
             Self::EndlessHeads => "endless-heads",
+            Self::BadBlocks => "bad-blocks",
+            Self::OddDags => "odd-dags",
+            Self::Strangers => "strangers",
+            Self::WrongBlocks => "wrong-blocks",
+            Self::GoLike => "go-like",
             Self::Truncate => "truncate",
             Self::Misdeliver => "misdeliver",
             Self::Replay => "replay",

@@ -70,6 +70,8 @@ pub struct Scenario {
     pub swarm: Option<Swarm>,
     /// Peers that speak the protocol and mean harm.
     pub hostile: Vec<Hostile>,
+    /// Replicas that do not heal when the faults end: who is down stays down, who is up reaches nobody. The others must converge without them.
+    pub frozen: Vec<Party>,
     /// How long the second phase may go on after the last progress (a block newly merged at some
     /// replica; nothing else is progress).
     pub convergence_budget: Duration,

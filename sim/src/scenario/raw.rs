@@ -24,6 +24,8 @@ pub(super) struct Scenario {
     pub(super) operations: Option<Spanned<u64>>,
     pub(super) convergence_budget: Option<Spanned<Time>>,
     #[serde(default)]
+    pub(super) frozen: Vec<Name>,
+    #[serde(default)]
     pub(super) workload: Workload,
     #[serde(default)]
     pub(super) network: Network,

@@ -58,12 +58,13 @@ impl<S: System> World<'_, S> {
         self.called = (party, cause);
         io.begin(self.now, party, cause);
         let called = call(&mut self.seats[party.index()].process, &mut io);
+        // Before a process that fails dies of it.
+        self.count_harm(party);
         let done = match called {
             Ok(()) => io.acts.drain(..).try_for_each(|(cause, act)| self.act(party, cause, act)),
             Err(failed) => self.fail_stop(party, cause, failed),
         };
         self.io = Some(io);
-        self.count_harm(party);
         done?;
         if self.watch.is_on() {
             judge!(self, party, |system, seats, scene| system.called(party, &seats[party.index()].process, scene));

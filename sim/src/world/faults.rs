@@ -334,6 +334,16 @@ impl<S: System> World<'_, S> {
         for index in 0..self.scenario.hostile.len() {
             self.hostile(index, false)?;
         }
+        for replica in self.scenario.frozen.clone() {
+            if self.is_present(replica) {
+                self.stop(replica, Cause::Heal, DiskFate::Stays);
+            }
+            // Who waits to be started again waits for ever.
+            self.seats[replica.index()].life += 1;
+            self.seats[replica.index()].status = Status::Left { fault: None };
+            let what = format!("{} does not heal", self.name(replica));
+            self.note(self.now, MomentKind::Left, what);
+        }
         self.network.end_faults();
         for index in 0..self.plan.faults.len() {
             // Both do nothing where the fault has ended by itself.

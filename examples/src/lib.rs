@@ -1,0 +1,212 @@
+//! Documents of [yrs](https://docs.rs/yrs), a CRDT library that is not ours, as a system under test.
+//!
+//! Each replica holds one document with a map in it. It tells the others which changes it has, and who lacks some is sent them. The faults are those
+//! of Anabranch's scenarios; the oracle is that all documents are equal in the end, and that what was acknowledged is in them.
+
+use anabranch_core::{Bytes, Write};
+use anabranch_sim::{
+    Body,
+    engine::{Cause, Draws},
+    oracles::Oracle,
+    outcome::Progress,
+    process::{Answer, Failed, Io, Loss, Process, Sync},
+    scenario::{DiskFate, Party},
+    system::{Scene, Stop, System},
+    workload::Action,
+};
+use std::{collections::BTreeSet, time::Duration};
+use yrs::{
+    Doc, Map, MapRef, ReadTxn, StateVector, Transact, Update,
+    updates::{decoder::Decode, encoder::Encode},
+};
+
+const OFFERS: Duration = Duration::from_secs(2);
+const VECTOR: u8 = 0;
+const UPDATE: u8 = 1;
+
+/// A replica: a document, and the disk that it is saved to.
+pub struct Document {
+    me: u64,
+    doc: Doc,
+    map: MapRef,
+    disk: Vec<u8>,
+    unsaved: u64,
+    /// Operations to be acknowledged when they are saved, each with the number that it put for good.
+    waiting: Vec<(Cause, u64)>,
+}
+
+/// What a replica tells the judge: this operation is in its document.
+pub struct Written(u64);
+
+fn open(client: u64, disk: &[u8]) -> (Doc, MapRef) {
+    let doc = Doc::with_client_id(client);
+    let map = doc.get_or_insert_map("map");
+    if let Ok(update) = Update::decode_v1(disk) {
+        let _ = doc.transact_mut().apply_update(update);
+    }
+    (doc, map)
+}
+
+/// A message with a checksum: the simulated network flips bits, and yrs would believe them.
+fn sealed(kind: u8, bytes: &[u8]) -> Body {
+    let sum = bytes.iter().fold(u64::from(kind) ^ 0xcbf2_9ce4_8422_2325, |sum, byte| {
+        (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    Body::Other([&[kind][..], &sum.to_le_bytes(), bytes].concat().into())
+}
+
+fn unsealed(body: &Body) -> Option<(u8, Bytes)> {
+    let Body::Other(message) = body else { return None };
+    let (kind, bytes) = (*message.first()?, message.get(9..)?);
+    (sealed(kind, bytes) == *body).then(|| (kind, Bytes::copy_from_slice(bytes)))
+}
+
+impl Document {
+    fn saved(&self) -> Vec<u8> {
+        self.doc.transact().encode_state_as_update_v1(&StateVector::default())
+    }
+
+    /// Everything that the document shows, in a fixed order.
+    fn shows(&self) -> BTreeSet<String> {
+        let txn = self.doc.transact();
+        self.map.iter(&txn).map(|(key, value)| format!("{key} = {}", value.to_string(&txn))).collect()
+    }
+}
+
+impl Process for Document {
+    type Notice = Written;
+
+    fn start(&mut self, io: &mut Io<Written>) -> Result<(), Failed> {
+        (self.doc, self.map) = open(self.me, &self.disk);
+        io.set_timer(0, (OFFERS / 2, OFFERS));
+        Ok(())
+    }
+
+    fn receive(&mut self, from: Party, body: Body, io: &mut Io<Written>) -> Result<(), Failed> {
+        match unsealed(&body) {
+            Some((VECTOR, bytes)) => {
+                if let Ok(theirs) = StateVector::decode_v1(&bytes) {
+                    io.send(from, sealed(UPDATE, &self.doc.transact().encode_diff_v1(&theirs)));
+                }
+            }
+            Some((UPDATE, bytes)) => {
+                if let Ok(update) = Update::decode_v1(&bytes) {
+                    let _ = self.doc.transact_mut().apply_update(update);
+                    self.unsaved += 1;
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn timer(&mut self, _: u8, io: &mut Io<Written>) -> Result<(), Failed> {
+        io.broadcast(sealed(VECTOR, &self.doc.transact().state_vector().encode_v1()));
+        io.set_timer(0, (OFFERS / 2, OFFERS));
+        Ok(())
+    }
+
+    fn operate(&mut self, operation: u64, action: Action, io: &mut Io<Written>) -> Result<(), Failed> {
+        match action {
+            Action::Write(_, batch) => {
+                let mut txn = self.doc.transact_mut();
+                for write in batch.writes {
+                    match write {
+                        Write::Put(key, _) => drop(self.map.insert(&mut txn, key.to_string(), operation as f64)),
+                        Write::Delete(key) => drop(self.map.remove(&mut txn, &key.to_string())),
+                    }
+                }
+                // A key of its own, which nobody else writes: by it the judge sees whether the operation is still there.
+                self.map.insert(&mut txn, format!("operation {operation}"), operation as f64);
+                self.unsaved += 1;
+                self.waiting.push((io.cause(), operation));
+            }
+            Action::Get(_) => io.answer(operation, Answer::Value(None)),
+        }
+        Ok(())
+    }
+
+    fn sync(&mut self, io: &mut Io<Written>) -> Result<(), Failed> {
+        self.disk = self.saved();
+        self.unsaved = 0;
+        for (cause, operation) in std::mem::take(&mut self.waiting) {
+            io.because(cause);
+            io.notice(Written(operation));
+            io.answer(operation, Answer::Written(Vec::new()));
+        }
+        Ok(())
+    }
+
+    fn wants_sync(&self) -> Sync {
+        if self.unsaved > 0 { Sync::Soon } else { Sync::Not }
+    }
+
+    fn unsynced(&self) -> u64 {
+        self.unsaved
+    }
+
+    fn crash(&mut self, fate: DiskFate, _kept: u64, _draws: &mut Draws) -> Loss {
+        let (unsynced, other) = (std::mem::take(&mut self.unsaved), self.waiting.len() as u64);
+        self.waiting.clear();
+        if fate != DiskFate::Stays {
+            self.disk.clear();
+        }
+        Loss { unsynced, kept: 0, other, is_disk: fate != DiskFate::Stays }
+    }
+
+    fn progress(&self) -> Progress {
+        Progress { merged: self.map.len(&self.doc.transact()).into(), heads: 1, behind: 0 }
+    }
+}
+
+/// The system: documents, and the judge.
+#[derive(Default)]
+pub struct Documents {
+    acknowledged: BTreeSet<u64>,
+}
+
+impl System for Documents {
+    type Process = Document;
+
+    fn process(&mut self, party: Party) -> Document {
+        let me = u64::from(party.0) + 1;
+        let (doc, map) = open(me, &[]);
+        Document { me, doc, map, disk: Vec::new(), unsaved: 0, waiting: Vec::new() }
+    }
+
+    fn agree(&mut self, replicas: &[(Party, &Document)]) -> bool {
+        replicas.windows(2).all(|pair| pair[0].1.shows() == pair[1].1.shows())
+    }
+
+    fn difference(&self, replicas: &[(Party, &Document)]) -> String {
+        replicas
+            .iter()
+            .map(|(party, document)| format!("{}: {} keys", party.0, document.shows().len()))
+            .collect::<Vec<_>>()
+            .join(", ")
+    }
+
+    fn noticed(
+        &mut self,
+        _: Party,
+        _: &Document,
+        Written(operation): Written,
+        scene: &mut Scene<'_, '_>,
+    ) -> Result<(), Stop> {
+        self.acknowledged.insert(operation);
+        scene.pulse.progress = true;
+        Ok(())
+    }
+
+    fn judge(&mut self, replicas: &[(Party, &Document)], scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+        // In the midst of things some have not heard of everything; at the end all have everything that was acknowledged anywhere.
+        let Some((_, first)) = replicas.first().filter(|_| self.agree(replicas)) else { return Ok(()) };
+        let shown = first.shows();
+        let lost = self.acknowledged.iter().find(|number| !shown.contains(&format!("operation {number} = {number}")));
+        scene.panel.ask(Oracle::AcknowledgedWrites, None, scene.now, || match lost {
+            None => Ok(()),
+            Some(number) => Err(format!("operation {number} was acknowledged, and is in no document")),
+        })?;
+        Ok(())
+    }
+}
