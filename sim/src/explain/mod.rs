@@ -93,6 +93,14 @@ fn promise(oracle: Oracle) -> &'static str {
         Oracle::AcknowledgedWrites => "what was acknowledged is there after a crash",
         Oracle::NoCorruptBlock => "a merged block is what its author wrote",
         Oracle::KnownBlocks => "a block that was merged and synced stays merged",
+        Oracle::ReadYourWrites => "a program that reads what it has written sees it, or what came after",
+        Oracle::MonotonicReads => "a program that reads again sees what it saw, or what came after",
+        Oracle::WritesFollowReads => "what a program writes comes after what it has read, in the same DAG",
+        Oracle::HooksMatchChanges => "hooks are told of every visible change, once, and of nothing else",
+        Oracle::ObligationsPursued => "a replica that owes blocks has work left, or waits for its fetches",
+        Oracle::LimitsHold => {
+            "a replica holds no more fetches, rumours and bytes of pending blocks than its settings allow"
+        }
     }
 }
 

@@ -30,6 +30,7 @@ impl Scenario {
             swizzles,
             swarm,
             hostile,
+            frozen,
             convergence_budget,
             suspended,
             expect,
@@ -44,6 +45,7 @@ impl Scenario {
         out.field("replicas", &list(first.iter().map(|replica| text(&replica.name))));
         out.field("duration", &time(*duration));
         out.field("convergence_budget", &time(*convergence_budget));
+        out.unless("frozen", &names.list(frozen), "[]");
         out.workload(workload, *duration, &names, replicas.len());
         out.section("network");
         out.link(network, &Link::DEFAULT);
