@@ -288,3 +288,11 @@ fn bundled_scenarios_pass() {
     let passed = answer.out.lines().filter(|line| line.starts_with("passed ")).count();
     assert!(passed >= 10, "{}", answer.out);
 }
+
+#[test]
+fn runs_are_told_by_two_processes_and_compared() {
+    let folder = folder("told-twice", &[("small.toml", SMALL)]);
+    let answer = run(&folder.join("small.toml"), &["--seeds", "0..3", "--check-determinism"]);
+    assert_eq!(answer.code, Some(0), "{}", answer.err);
+    assert_eq!(answer.out, "repeats  small  seed 0\nrepeats  small  seed 1\nrepeats  small  seed 2\n");
+}

@@ -2,6 +2,7 @@
 
 mod campaign;
 mod dag;
+mod determinism;
 mod exit;
 mod explain;
 mod export;

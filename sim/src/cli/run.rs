@@ -1,6 +1,7 @@
 //! `anabranch run`, and `anabranch` alone.
 
 use super::{
+    determinism,
     exit::{Code, Stop},
     explain, interrupt, json, junit,
     load::{self, Loaded},
@@ -52,6 +53,12 @@ pub(crate) struct RunArguments {
     /// Write the results as JUnit XML to FILE, for CI systems.
     #[arg(long, value_name = "FILE.xml")]
     junit: Option<PathBuf>,
+    /// Have each run told by two processes instead, and name the first event that differs. The exit code is 1 when one does.
+    #[arg(long, conflicts_with_all = ["json", "failures", "junit"])]
+    check_determinism: bool,
+    /// Tell every event of one run, a line each: what `--check-determinism` compares.
+    #[arg(long, hide = true)]
+    tell_events: bool,
 }
 
 /// Reads `3..10` or `3..=9`.
@@ -155,6 +162,13 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
     interrupt::listen();
     let scenarios = load(&arguments.paths)?;
     let plan = Plan::new(&scenarios, arguments)?;
+    if arguments.tell_events {
+        let (loaded, seed) = plan.at(0);
+        return determinism::tell(&loaded.scenario, seed);
+    }
+    if arguments.check_determinism {
+        return plan.check_determinism(out);
+    }
     let mut sink = json::Sink::open(arguments.json.as_deref())?;
     let workers = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let explained = arguments.paths.is_empty() && plan.total == 1;
@@ -244,6 +258,16 @@ impl<'a> Plan<'a> {
         let own = loaded.scenario.expect.seed.unwrap_or(0);
         let seed = self.seeds.as_ref().map(|seeds| seeds.start + number % self.seeds_each);
         (loaded, seed.or(self.seed).unwrap_or(own))
+    }
+
+    fn check_determinism(&self, out: &mut Out) -> Result<Code, Stop> {
+        let mut code = Code::Passed;
+        for number in 0..self.total {
+            let (Loaded { file, scenario, .. }, seed) = self.at(number);
+            code = code.max(determinism::check(file.as_deref(), &scenario.name, seed, out)?);
+            out.flush()?;
+        }
+        Ok(code)
     }
 
     fn run(&self, number: u64) -> RunReport {
