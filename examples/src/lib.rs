@@ -27,6 +27,8 @@ const UPDATE: u8 = 1;
 /// A replica: a document, and the disk that it is saved to.
 pub struct Document {
     me: u64,
+    /// How often it was started: yrs must never number two changes alike, and a crash takes back some.
+    lives: u64,
     doc: Doc,
     map: MapRef,
     disk: Vec<u8>,
@@ -35,8 +37,13 @@ pub struct Document {
     waiting: Vec<(Cause, u64)>,
 }
 
-/// What a replica tells the judge: this operation is in its document.
-pub struct Written(u64);
+/// What a replica tells the judge.
+pub enum Told {
+    /// This operation is saved.
+    Written(u64),
+    /// Its document is another one now.
+    Changed,
+}
 
 fn open(client: u64, disk: &[u8]) -> (Doc, MapRef) {
     let doc = Doc::with_client_id(client);
@@ -74,15 +81,16 @@ impl Document {
 }
 
 impl Process for Document {
-    type Notice = Written;
+    type Notice = Told;
 
-    fn start(&mut self, io: &mut Io<Written>) -> Result<(), Failed> {
-        (self.doc, self.map) = open(self.me, &self.disk);
+    fn start(&mut self, io: &mut Io<Told>) -> Result<(), Failed> {
+        self.lives += 1;
+        (self.doc, self.map) = open(self.lives << 16 | self.me, &self.disk);
         io.set_timer(0, (OFFERS / 2, OFFERS));
         Ok(())
     }
 
-    fn receive(&mut self, from: Party, body: Body, io: &mut Io<Written>) -> Result<(), Failed> {
+    fn receive(&mut self, from: Party, body: Body, io: &mut Io<Told>) -> Result<(), Failed> {
         match unsealed(&body) {
             Some((VECTOR, bytes)) => {
                 if let Ok(theirs) = StateVector::decode_v1(&bytes) {
@@ -91,8 +99,12 @@ impl Process for Document {
             }
             Some((UPDATE, bytes)) => {
                 if let Ok(update) = Update::decode_v1(&bytes) {
+                    let before = self.doc.transact().snapshot();
                     let _ = self.doc.transact_mut().apply_update(update);
-                    self.unsaved += 1;
+                    if self.doc.transact().snapshot() != before {
+                        self.unsaved += 1;
+                        io.notice(Told::Changed);
+                    }
                 }
             }
             _ => {}
@@ -100,13 +112,13 @@ impl Process for Document {
         Ok(())
     }
 
-    fn timer(&mut self, _: u8, io: &mut Io<Written>) -> Result<(), Failed> {
+    fn timer(&mut self, _: u8, io: &mut Io<Told>) -> Result<(), Failed> {
         io.broadcast(sealed(VECTOR, &self.doc.transact().state_vector().encode_v1()));
         io.set_timer(0, (OFFERS / 2, OFFERS));
         Ok(())
     }
 
-    fn operate(&mut self, operation: u64, action: Action, io: &mut Io<Written>) -> Result<(), Failed> {
+    fn operate(&mut self, operation: u64, action: Action, io: &mut Io<Told>) -> Result<(), Failed> {
         match action {
             Action::Write(_, batch) => {
                 let mut txn = self.doc.transact_mut();
@@ -126,12 +138,12 @@ impl Process for Document {
         Ok(())
     }
 
-    fn sync(&mut self, io: &mut Io<Written>) -> Result<(), Failed> {
+    fn sync(&mut self, io: &mut Io<Told>) -> Result<(), Failed> {
         self.disk = self.saved();
         self.unsaved = 0;
         for (cause, operation) in std::mem::take(&mut self.waiting) {
             io.because(cause);
-            io.notice(Written(operation));
+            io.notice(Told::Written(operation));
             io.answer(operation, Answer::Written(Vec::new()));
         }
         Ok(())
@@ -171,7 +183,7 @@ impl System for Documents {
     fn process(&mut self, party: Party) -> Document {
         let me = u64::from(party.0) + 1;
         let (doc, map) = open(me, &[]);
-        Document { me, doc, map, disk: Vec::new(), unsaved: 0, waiting: Vec::new() }
+        Document { me, lives: 0, doc, map, disk: Vec::new(), unsaved: 0, waiting: Vec::new() }
     }
 
     fn agree(&mut self, replicas: &[(Party, &Document)]) -> bool {
@@ -186,14 +198,10 @@ impl System for Documents {
             .join(", ")
     }
 
-    fn noticed(
-        &mut self,
-        _: Party,
-        _: &Document,
-        Written(operation): Written,
-        scene: &mut Scene<'_, '_>,
-    ) -> Result<(), Stop> {
-        self.acknowledged.insert(operation);
+    fn noticed(&mut self, _: Party, _: &Document, told: Told, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+        if let Told::Written(operation) = told {
+            self.acknowledged.insert(operation);
+        }
         scene.pulse.progress = true;
         Ok(())
     }
