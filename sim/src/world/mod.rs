@@ -379,7 +379,10 @@ impl<'a, S: System> World<'a, S> {
         match self.seats[to.index()].status {
             Status::Absent => {}
             Status::Up => {
-                if message.corrupted && matches!(message.body, Body::Broadcast(_) | Body::Other(_)) && self.scenario.is_replica(to) {
+                if message.corrupted
+                    && matches!(message.body, Body::Broadcast(_) | Body::Other(_))
+                    && self.scenario.is_replica(to)
+                {
                     let kind = if message.truncated { FaultKind::Truncate } else { FaultKind::Corrupt };
                     self.tally.effective(kind);
                 }
