@@ -164,7 +164,7 @@ pub(crate) fn derive<S: Read>(rows: &Txn<'_, S>, key: &Key) -> Result<Derived, E
     bytes += (dead.len() + candidates.len()) as u64 * 65;
     let mut early = Vec::new();
     for target in dead.union(&candidates) {
-        let is_waiting = is_awaited(rows, target)?;
+        let is_waiting = is_to_come(rows, target)?;
         if is_waiting || candidates.contains(target) {
             early.push((*target, is_waiting && dead.contains(target)));
         }
@@ -202,11 +202,11 @@ pub(crate) fn is_waiting_tombstone<S: Read>(rows: &Txn<'_, S>, early_row: &Bytes
     let Some((target, _)) = early_row.split_first_chunk::<32>() else { return Ok(false) };
     let (target, key) = (Cid::from_digest(*target), Key::from_bytes(early_row.slice(32..)));
     let row = with(of_key(TOMBSTONES, &key), TOMBSTONES, &target);
-    Ok(is_awaited(rows, &target)? && rows.get(Table::Derive, &row)?.is_some())
+    Ok(is_to_come(rows, &target)? && rows.get(Table::Derive, &row)?.is_some())
 }
 
 /// Whether a tombstone for this block has to wait: it may come, or come back.
-fn is_awaited<S: Read>(rows: &Txn<'_, S>, target: &Cid) -> Result<bool, Error> {
+fn is_to_come<S: Read>(rows: &Txn<'_, S>, target: &Cid) -> Result<bool, Error> {
     Ok(rows.node(target)?.is_none_or(|node| !node.is_decided() || node.is_abandoned()))
 }
 
