@@ -1,14 +1,9 @@
 //! A store in memory.
 
-use super::{
-    Read, Store, StoreError, Table, Visit, WriteBatch,
-    row_key::{Comparable, Probe, RowKey},
-};
-use alloc::{collections::BTreeMap, sync::Arc};
+use super::{Read, Store, StoreError, Table, Visit, WriteBatch, rows::Rows};
+use alloc::sync::Arc;
 use bytes::Bytes;
-use core::ops::{Bound, ControlFlow};
-
-type Rows = BTreeMap<RowKey, Bytes>;
+use core::ops::ControlFlow;
 
 /// A store that lives as long as its value: for tests, simulation, and caches that may be lost.
 ///
@@ -41,14 +36,12 @@ impl MemoryStore {
 
 impl Read for MemoryStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        Ok(self.tables[table as usize].get(Probe::new(table as u8, key).key()).cloned())
+        Ok(self.tables[table as usize].get(key).cloned())
     }
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        let start = Probe::new(table as u8, if from > prefix { from } else { prefix });
-        let range = (Bound::Included(start.key()), Bound::Unbounded);
-        for (key, value) in self.tables[table as usize].range::<dyn Comparable, _>(range) {
-            if !key.bytes().starts_with(prefix) || visit(key.bytes(), value) == ControlFlow::Break(()) {
+        for (key, row) in self.tables[table as usize].from(from.max(prefix)) {
+            if !key.starts_with(prefix) || visit(key, row) == ControlFlow::Break(()) {
                 break;
             }
         }
@@ -67,8 +60,8 @@ impl Store for MemoryStore {
         for (table, key, row) in batch.rows {
             let rows = Arc::make_mut(&mut self.tables[table as usize]);
             match row {
-                Some(row) => drop(rows.insert(RowKey::new(table as u8, key), row)),
-                None => drop(rows.remove(Probe::new(table as u8, &key).key())),
+                Some(row) => rows.insert(key, row),
+                None => rows.remove(&key),
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 mod memory;
 mod overlay;
 mod row_key;
+mod rows;
 mod txn;
 
 pub use memory::MemoryStore;

@@ -1,11 +1,15 @@
 //! Keys of rows in ordered maps.
 
 use bytes::Bytes;
-use core::{borrow::Borrow, cmp::Ordering};
+use core::{
+    borrow::Borrow,
+    cmp::Ordering,
+    hash::{Hash, Hasher},
+};
 
-/// A row's key, its first bytes beside it as a number: most comparisons of digests then need not
-/// follow the pointer to the bytes, which is what a large map spends its time on.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+/// A row's key, eight of its bytes beside it as a number: most comparisons then need not follow the pointer to the bytes, which is
+/// what a large map spends its time on. Keys of one map have the same number of bytes skipped, in which they do not differ.
+#[derive(Clone, Debug)]
 pub(super) struct RowKey {
     table: u8,
     head: u64,
@@ -15,6 +19,11 @@ pub(super) struct RowKey {
 impl RowKey {
     pub(super) fn new(table: u8, bytes: Bytes) -> Self {
         Self { table, head: head(&bytes), bytes }
+    }
+
+    /// A key among those of one table that all begin with the same `skipped` bytes.
+    pub(super) fn behind(skipped: usize, bytes: Bytes) -> Self {
+        Self { table: 0, head: head(&bytes[skipped..]), bytes }
     }
 
     pub(super) const fn table(&self) -> u8 {
@@ -42,13 +51,18 @@ impl<'a> Probe<'a> {
         Self { table, head: head(bytes), bytes }
     }
 
+    /// As [`RowKey::behind`]. What has fewer bytes is nowhere.
+    pub(super) fn behind(skipped: usize, bytes: &'a [u8]) -> Self {
+        Self { table: 0, head: head(bytes.get(skipped..).unwrap_or_default()), bytes }
+    }
+
     /// As a map takes it.
     pub(super) fn key(&self) -> &(dyn Comparable + 'a) {
         self
     }
 }
 
-/// The first eight bytes, zeros where there are fewer: sorts as the bytes do, up to ties.
+/// The first eight of these bytes, zeros where there are fewer: sorts as the bytes do, up to ties.
 fn head(bytes: &[u8]) -> u64 {
     bytes.first_chunk().map_or_else(
         || bytes.iter().chain(&[0; 8]).take(8).fold(0, |head, byte| head << 8 | u64::from(*byte)),
@@ -90,6 +104,21 @@ impl PartialOrd for dyn Comparable + '_ {
 impl Ord for dyn Comparable + '_ {
     fn cmp(&self, other: &Self) -> Ordering {
         self.parts().cmp(&other.parts())
+    }
+}
+
+impl PartialEq for RowKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.table == other.table && self.bytes == other.bytes
+    }
+}
+
+impl Eq for RowKey {}
+
+impl Hash for RowKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.table.hash(state);
+        self.bytes.hash(state);
     }
 }
 
