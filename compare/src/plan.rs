@@ -9,7 +9,8 @@ use std::fmt;
 /// From how many keys on ours runs alone, and only where it shows the slope.
 const BOTH_KEYS_MAX: u64 = 2_000_000;
 /// In this order each round runs, so that Go and ours take turns.
-const STORES: [Store; 5] = [Store::Map, Store::Memory, Store::Pebble, Store::Disk, Store::DiskUnchecked];
+const STORES: [Store; 6] =
+    [Store::Map, Store::Memory, Store::PebbleDefaults, Store::Pebble, Store::Disk, Store::DiskUnchecked];
 const QUICK_STORES: [Store; 4] = [Store::Map, Store::Memory, Store::Pebble, Store::Disk];
 const VERSIONS: [u64; 4] = [100, 200, 400, 800];
 const QUICK_VERSIONS: [u64; 2] = [100, 200];
@@ -58,7 +59,8 @@ impl Plan {
             None => sizes.iter().map(|&keys| (workload, keys)).collect(),
         });
         let cases = sized.filter_map(|(workload, keys)| {
-            let runs_on = |store: &Store| (has_go || !store.is_go()) && takes(workload, keys, *store);
+            let telling = |store: &Store| !args.stores.is_empty() || workload.tells_of(*store);
+            let runs_on = |store: &Store| (has_go || !store.is_go()) && takes(workload, keys, *store) && telling(store);
             let stores: Vec<Store> = stores.iter().copied().filter(runs_on).collect();
             (!stores.is_empty()).then_some(Case { workload, keys, stores })
         });
@@ -112,7 +114,14 @@ mod tests {
     fn both_take_turns() {
         let plan = plan(&["--only", "ingest", "--keys", "1m"], true);
         assert_eq!(plan.cases, [Case { workload: Workload::Ingest, keys: 1_000_000, stores: STORES.to_vec() }]);
-        assert_eq!(plan.children(), 15);
+        assert_eq!(plan.children(), 18);
+    }
+
+    #[test]
+    fn what_the_memory_of_an_engine_cannot_change_runs_once_a_side() {
+        let stores = |args: &[&str]| plan(args, true).cases[0].stores.clone();
+        assert_eq!(stores(&["--only", "delete"]), [Store::Map, Store::Memory, Store::Pebble, Store::Disk]);
+        assert_eq!(stores(&["--only", "delete", "--stores", "pebble-defaults"]), [Store::PebbleDefaults]);
     }
 
     #[test]
@@ -126,7 +135,7 @@ mod tests {
     #[test]
     fn what_was_written_to_memory_is_never_reopened() {
         let plan = plan(&["--only", "reopen", "--keys", "1m"], true);
-        assert_eq!(plan.cases[0].stores, [Store::Pebble, Store::Disk, Store::DiskUnchecked]);
+        assert_eq!(plan.cases[0].stores, [Store::Pebble, Store::Disk]);
     }
 
     #[test]

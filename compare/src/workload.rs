@@ -77,6 +77,18 @@ impl Workload {
         }
     }
 
+    /// Whether the engine's memory, or the checksums over its rows, can change much of the result on this store. Where not, the
+    /// variant is run only when asked for.
+    pub(crate) const fn tells_of(self, store: Store) -> bool {
+        match store {
+            Store::PebbleDefaults => {
+                matches!(self, Self::Ingest | Self::Get | Self::Scan | Self::ColdSync | Self::Live)
+            }
+            Store::DiskUnchecked => matches!(self, Self::Ingest | Self::Get | Self::Scan | Self::ColdSync),
+            _ => true,
+        }
+    }
+
     /// Whether it shows how ours goes on at sizes that go-ds-crdt is not asked for.
     pub(crate) const fn shows_slope(self) -> bool {
         matches!(self, Self::Ingest | Self::Get | Self::Reopen)
