@@ -1,5 +1,5 @@
-//! The simulator's figures: the event loop alone beside a bare heap of events, and whole runs beside the time
-//! that they simulate.
+//! The simulator's figures: the event loop alone beside a bare heap of events, whole runs beside the time that they
+//! simulate, and events of the real core under a swarm of faults.
 //!
 //! `cargo bench -p anabranch-benches --bench sim`.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot go on may stop")]
@@ -54,5 +54,18 @@ fn cluster(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, event_loop, cluster);
+/// The real core under faults of all kinds, with all judges: what a campaign does. Each seed is another world, so the rate is that of
+/// all of them together.
+fn swarm(c: &mut Criterion) {
+    const SEEDS: u64 = 16;
+    let scenario = Scenario::parse(include_str!("../scenarios/swarm.toml"), "swarm.toml");
+    let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
+    let events = || (0..SEEDS).map(|seed| run(&scenario, black_box(seed)).events).sum::<u64>();
+    let mut group = c.benchmark_group("real core, swarm of faults, all judges");
+    group.throughput(Throughput::Elements(events())).sample_size(10);
+    group.bench_function(format!("events of {SEEDS} seeds"), |b| b.iter(events));
+    group.finish();
+}
+
+criterion_group!(benches, event_loop, cluster, swarm);
 criterion_main!(benches);

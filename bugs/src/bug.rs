@@ -88,6 +88,11 @@ impl Bug {
         self.diffs.iter().map(|(path, _)| path.as_path())
     }
 
+    /// Its diffs, as they stand in its file.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
+        self.diffs.iter().map(|(_, diff)| diff.as_str())
+    }
+
     /// The changed files with the bug in them.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::{
+    collections::BTreeMap,
     io::{BufRead, BufReader},
     path::Path,
     process::{Command, Stdio},
@@ -12,7 +13,7 @@ use std::{
 const PARTS: [u64; 9] = [0, 4, 16, 64, 128, 256, 512, 1_024, 2_048];
 
 /// The first failing run of a hunt.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// Its seed; so many seeds passed before it.
     pub seed: u64,
@@ -25,7 +26,7 @@ pub struct Found {
 }
 
 /// What came of a hunt.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Hunt {
     /// The first failure in the order of seeds; `None` when all seeds passed.
     pub found: Option<Found>,
@@ -37,10 +38,32 @@ pub struct Hunt {
 
 /// What the simulator writes of a run, as far as it matters here.
 #[derive(Debug, Deserialize)]
-struct Line {
-    seed: u64,
+pub(crate) struct Line {
+    pub(crate) seed: u64,
     as_expected: bool,
     verdict: VerdictLine,
+    /// Events of the loop; none where the program crashed.
+    #[serde(default)]
+    pub(crate) events: u64,
+    /// Kinds of faults, and how often each took effect.
+    #[serde(default)]
+    pub(crate) faults: BTreeMap<String, FaultLine>,
+    /// Marks of coverage, and how often each was passed.
+    #[serde(default)]
+    pub(crate) marks: BTreeMap<String, u64>,
+}
+
+impl Line {
+    /// What was found, if the run did not end as it should.
+    pub(crate) fn into_found(self) -> Option<Found> {
+        let Self { seed, verdict: VerdictLine { outcome, oracle, message }, as_expected, .. } = self;
+        (!as_expected).then_some(Found { seed, outcome, oracle, message })
+    }
+}
+
+#[derive(Debug, Deserialize)]
+pub(crate) struct FaultLine {
+    pub(crate) effective: u64,
 }
 
 #[derive(Debug, Deserialize)]
@@ -62,13 +85,7 @@ pub fn hunt(program: &Path, scenario: &Path, seeds: u64, jobs: usize) -> Result<
     for part in parts(seeds) {
         let lines = run(program, scenario, part.clone(), jobs)?;
         hunt.runs += lines.len() as u64;
-        let failed = lines.into_iter().filter(|line| !line.as_expected).min_by_key(|line| line.seed);
-        hunt.found = failed.map(|Line { seed, verdict, .. }| Found {
-            seed,
-            outcome: verdict.outcome,
-            oracle: verdict.oracle,
-            message: verdict.message,
-        });
+        hunt.found = lines.into_iter().filter_map(Line::into_found).min_by_key(|found| found.seed);
         if hunt.found.is_some() {
             break;
         }
@@ -89,7 +106,13 @@ fn parts(seeds: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
     })
 }
 
-fn run(program: &Path, scenario: &Path, seeds: std::ops::Range<u64>, jobs: usize) -> Result<Vec<Line>, String> {
+/// Runs the scenario with all of these seeds.
+pub(crate) fn run(
+    program: &Path,
+    scenario: &Path,
+    seeds: std::ops::Range<u64>,
+    jobs: usize,
+) -> Result<Vec<Line>, String> {
     let mut child = Command::new(program)
         .arg("run")
         .arg(scenario)

@@ -6,6 +6,7 @@
 
 pub mod bug;
 pub mod hunt;
+pub mod real;
 pub mod report;
 pub mod shrink;
 pub mod tree;

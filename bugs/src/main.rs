@@ -2,8 +2,9 @@
 
 use anabranch_bugs::{
     bug::Bug,
-    hunt::{self, Hunt},
-    report::{self, Row},
+    hunt,
+    real::Real,
+    report::{self, Results, Row},
     repository,
     shrink::shrink,
     tree::Tree,
@@ -35,8 +36,11 @@ struct Cli {
     #[arg(long, default_value_t = 1_000, value_name = "N")]
     seeds: u64,
     /// Runs the same campaign with so many seeds on the real core first, which must pass
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    real: u64,
+    #[arg(long, value_name = "N")]
+    real: Option<u64>,
+    /// Runs that one alone, and hunts no bugs
+    #[arg(long, requires = "real")]
+    real_only: bool,
     /// Threads of the simulator [default: as many as there are cores]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
@@ -46,9 +50,13 @@ struct Cli {
     /// Lists the bugs, and checks that their patches apply
     #[arg(long)]
     list: bool,
-    /// Writes the results as JSON
+    /// Writes the results as JSON, after each bug and after every 50 seeds on the real core. What FILE holds already of these sources is
+    /// not done again
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    /// Does everything anew, whatever FILE holds
+    #[arg(long)]
+    fresh: bool,
     /// Writes the table as Markdown
     #[arg(long, value_name = "FILE")]
     markdown: Option<PathBuf>,
@@ -86,21 +94,25 @@ fn run(cli: &Cli) -> Done {
             say(&format!("{:<32} {} ({})", bug.name, bug.what, bug.from))
         });
     }
-    for path in [&cli.json, &cli.markdown].into_iter().flatten() {
-        // Found out now, not after an hour.
-        fs::OpenOptions::new().create(true).append(true).open(path).map_err(|error| unwritable(path, &error))?;
-    }
+    let before = match &cli.json {
+        Some(path) if !cli.fresh => Results::read(path).map_err(Bad::Usage)?,
+        _ => Results::default(),
+    };
     let jobs = cli.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
     let work = cli.work.clone().unwrap_or_else(|| root.join("target/bugs"));
-    let mut tree = Tree::new(&root, &work).map_err(Bad::Failed)?;
-    if cli.real > 0 {
-        real(&mut tree, cli.real, jobs)?;
+    let tree = Tree::new(&root, &work).map_err(Bad::Failed)?;
+    let mut campaign = Campaign { cli, jobs, tree, before, results: Results::default() };
+    // Found out now, not after an hour, that the file cannot be written.
+    campaign.keep()?;
+    if let Some(seeds) = cli.real {
+        campaign.real(seeds)?;
     }
-    let mut rows = Vec::new();
-    for bug in &bugs {
-        rows.push(hunted(&mut tree, bug, cli, jobs)?);
+    if !cli.real_only {
+        for bug in &bugs {
+            campaign.hunt(bug)?;
+        }
     }
-    told(&rows, cli)
+    told(&campaign.results, cli)
 }
 
 /// The bugs that were asked for.
@@ -112,39 +124,101 @@ fn chosen(cli: &Cli, root: &Path) -> Done<Vec<Bug>> {
     Ok(all.into_iter().filter(|bug| cli.only.is_empty() || cli.only.contains(&bug.name)).collect())
 }
 
-/// The same campaign on the core as it is must find nothing.
-fn real(tree: &mut Tree, seeds: u64, jobs: usize) -> Done {
-    tree.put(None).map_err(Bad::Failed)?;
-    let program = tree.build().map_err(|why| Bad::Failed(format!("the real core {why}")))?;
-    let Hunt { found, runs, wall_s } =
-        hunt::hunt(&program, &tree.path(Path::new(SWARM)), seeds, jobs).map_err(Bad::Failed)?;
-    match found {
-        None => say(&format!("the real core: {runs} seeds in {wall_s:.1} s, no alarm")),
-        Some(found) => Err(Bad::Failed(format!("the real core fails with seed {}: {}", found.seed, found.message))),
+/// What is done, and what has been found.
+struct Campaign<'a> {
+    cli: &'a Cli,
+    jobs: usize,
+    tree: Tree,
+    /// What an earlier run has left.
+    before: Results,
+    results: Results,
+}
+
+impl Campaign<'_> {
+    /// Writes down what there is: of this run, and of earlier ones what this one does not make anew.
+    fn keep(&self) -> Done {
+        let Some(path) = &self.cli.json else { return Ok(()) };
+        let mut all = self.results.clone();
+        all.real = all.real.or_else(|| self.before.real.clone());
+        let is_new = |row: &&Row| self.results.bugs.iter().all(|other| other.bug != row.bug);
+        all.bugs.extend(self.before.bugs.iter().filter(is_new).cloned());
+        all.bugs.sort_by(|a, b| a.bug.cmp(&b.bug));
+        all.write(path).map_err(Bad::Usage)
+    }
+
+    /// The same campaign on the core as it is must find nothing.
+    fn real(&mut self, seeds: u64) -> Done {
+        let sources = self.tree.mark(None);
+        let earlier = self.before.real.clone().filter(|real| real.sources == sources);
+        let mut real = earlier.unwrap_or_else(|| Real::new(sources));
+        if real.seeds < seeds {
+            self.tree.put(None).map_err(Bad::Failed)?;
+            let program = self.tree.build().map_err(|why| Bad::Failed(format!("the real core {why}")))?;
+            let scenario = self.tree.path(Path::new(SWARM));
+            loop {
+                let (known, more) = (real.alarms.len(), real.go_on(&program, &scenario, seeds, self.jobs));
+                let more = more.map_err(Bad::Failed)?;
+                for alarm in &real.alarms[known..] {
+                    say(&format!("the real core: ALARM with seed {}: {}", alarm.seed, alarm.message))?;
+                }
+                self.results.real = Some(real.clone());
+                self.keep()?;
+                if !more {
+                    break;
+                }
+            }
+        }
+        say(&real.summary())?;
+        self.results.real = Some(real);
+        Ok(())
+    }
+
+    /// Puts one bug in, hunts it, and shrinks what is found; or takes over what an earlier run has found with the same sources.
+    fn hunt(&mut self, bug: &Bug) -> Done {
+        let sources = self.tree.mark(Some(bug));
+        let earlier = self.before.bugs.iter().find(|row| row.bug == bug.name && row.sources == sources);
+        let is_enough = |row: &&Row| {
+            row.hunt.found.is_some() && (row.shrunk.is_some() || self.cli.no_shrink) || row.hunt.runs >= self.cli.seeds
+        };
+        let row = match earlier.filter(is_enough) {
+            Some(row) => row.clone(),
+            None => self.hunted(bug, sources)?,
+        };
+        let shrunk = row.shrunk.map(|size| format!(", shrunk to {size}")).unwrap_or_default();
+        match &row.hunt.found {
+            None => say(&format!("{}: not found in {} seeds", bug.name, row.hunt.runs))?,
+            Some(found) => {
+                say(&format!(
+                    "{}: seed {}, {:.1} s{shrunk}: {}",
+                    bug.name, found.seed, row.hunt.wall_s, found.message
+                ))?;
+            }
+        }
+        self.results.bugs.push(row);
+        self.keep()
+    }
+
+    fn hunted(&mut self, bug: &Bug, sources: String) -> Done<Row> {
+        let failed = |why: String| Bad::Failed(format!("{}: {why}", bug.name));
+        self.tree.put(Some(bug)).map_err(Bad::Failed)?;
+        let program = self.tree.build().map_err(failed)?;
+        let scenario = self.tree.path(bug.scenario.as_deref().unwrap_or(Path::new(SWARM)));
+        let hunt = hunt::hunt(&program, &scenario, self.cli.seeds, self.jobs).map_err(failed)?;
+        let found = hunt.found.as_ref().filter(|_| !self.cli.no_shrink);
+        let target = self.tree.path(Path::new(&format!("../{}.toml", bug.name)));
+        let shrunk = found.map(|found| shrink(&program, &scenario, found.seed, self.jobs, &target));
+        let shrunk = shrunk.transpose().or_else(|why| say(&format!("{}: {why}", bug.name)).map(|()| None))?;
+        Ok(Row::new(bug, sources, hunt, shrunk))
     }
 }
 
-fn hunted(tree: &mut Tree, bug: &Bug, cli: &Cli, jobs: usize) -> Done<Row> {
-    let failed = |why: String| Bad::Failed(format!("{}: {why}", bug.name));
-    tree.put(Some(bug)).map_err(Bad::Failed)?;
-    let program = tree.build().map_err(failed)?;
-    let scenario = tree.path(bug.scenario.as_deref().unwrap_or(Path::new(SWARM)));
-    let hunt = hunt::hunt(&program, &scenario, cli.seeds, jobs).map_err(failed)?;
-    let found = hunt.found.as_ref().filter(|_| !cli.no_shrink);
-    let target = tree.path(Path::new(&format!("{}.shrunk.toml", bug.name)));
-    let shrunk = found.map(|found| shrink(&program, &scenario, found.seed, &target)).transpose().map_err(failed)?;
-    let row = Row::new(bug, hunt, shrunk);
-    match &row.hunt.found {
-        None => say(&format!("{}: not found in {} seeds", bug.name, row.hunt.runs))?,
-        Some(found) => say(&format!("{}: seed {}, {:.1} s: {}", bug.name, found.seed, row.hunt.wall_s, found.message))?,
-    }
-    Ok(row)
-}
-
-fn told(rows: &[Row], cli: &Cli) -> Done {
+fn told(results: &Results, cli: &Cli) -> Done {
+    let rows = &results.bugs;
     let table = report::markdown(rows);
-    say(&format!("\n{table}"))?;
-    if let Some(median) = report::median_seeds(rows) {
+    if !rows.is_empty() {
+        say(&format!("\n{table}"))?;
+    }
+    if let Some(median) = report::median_seeds(rows).filter(|_| !rows.is_empty()) {
         say(&format!("All {} were found; half of them within {median} seeds.", rows.len()))?;
     }
     let shrunk: Vec<&report::Size> = rows.iter().filter_map(|row| row.shrunk.as_ref()).collect();
@@ -155,9 +229,8 @@ fn told(rows: &[Row], cli: &Cli) -> Done {
     if let Some(path) = &cli.markdown {
         fs::write(path, &table).map_err(|error| unwritable(path, &error))?;
     }
-    if let Some(path) = &cli.json {
-        let text = serde_json::to_string_pretty(rows).map_err(|error| Bad::Failed(error.to_string()))?;
-        fs::write(path, text + "\n").map_err(|error| unwritable(path, &error))?;
+    if let Some(complaint) = results.real.as_ref().and_then(Real::complaint) {
+        return Err(Bad::Failed(complaint));
     }
     let missed: Vec<&str> = rows.iter().filter(|row| row.hunt.found.is_none()).map(|row| row.bug.as_str()).collect();
     if missed.is_empty() { Ok(()) } else { Err(Bad::Failed(format!("not found: {}", missed.join(", ")))) }

@@ -10,11 +10,11 @@ use std::{
 ///
 /// # Errors
 /// What the simulator says when it cannot.
-pub fn shrink(program: &Path, scenario: &Path, seed: u64, target: &Path) -> Result<Size, String> {
+pub fn shrink(program: &Path, scenario: &Path, seed: u64, jobs: usize, target: &Path) -> Result<Size, String> {
     let output = Command::new(program)
         .arg("shrink")
         .arg(scenario)
-        .args(["--fresh", "--seed", &seed.to_string(), "--out"])
+        .args(["--fresh", "--seed", &seed.to_string(), "--jobs", &jobs.to_string(), "--out"])
         .arg(target)
         .stdin(Stdio::null())
         .output()

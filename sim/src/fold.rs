@@ -27,6 +27,8 @@ pub struct Folded {
     pub unmerged: BTreeSet<Cid>,
     /// The ancestors of good blocks that are not among the blocks given.
     pub missing: BTreeSet<Cid>,
+    /// The tombstones whose target is no good block that is merged: by target and key.
+    pub early: BTreeSet<(Cid, Key)>,
 }
 
 /// The meaning of these blocks, all of which a replica has received.
@@ -57,8 +59,12 @@ pub fn fold(blocks: &BTreeMap<Cid, Bytes>) -> Folded {
             versions.insert((&element.key, *cid), (delta.priority.min(heights[cid]), &element.value));
         }
     }
+    let mut early = BTreeSet::new();
     for tombstone in deltas.values().flat_map(|delta| &delta.tombstones) {
         versions.remove(&(&tombstone.key, tombstone.target));
+        if !deltas.contains_key(&tombstone.target) {
+            early.insert((tombstone.target, tombstone.key.clone()));
+        }
     }
     let mut winners: BTreeMap<&Key, (u64, &Bytes)> = BTreeMap::new();
     for ((key, _), version) in versions {
@@ -89,6 +95,7 @@ pub fn fold(blocks: &BTreeMap<Cid, Bytes>) -> Folded {
         heights,
         unmerged,
         missing,
+        early,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::{
     network::tag,
     observe::{Blob, Id, What},
     oracles::{
-        self, Observed, Oracle, acknowledged, ancestors, bounds,
+        self, Observed, Oracle, acknowledged, ancestors, bounds, canonical,
         changes::Listener,
         convergence, corrupt, known,
         sessions::{Session, Writes},
@@ -155,10 +155,26 @@ impl<'a> Anabranch<'a> {
         if self.merged_since_fold * FOLD_WORTH >= self.ledger.extent(replica).0 {
             self.merged_since_fold = 0;
             let folded = oracles::fold::of(&self.ledger, replica);
-            let check = || oracles::fold::check(&observed, &folded);
-            scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, check)?;
+            self.ask_fold(replica, process, &observed, &folded, scene)?;
         }
         Ok(())
+    }
+
+    /// Whether a replica is as the fold over its blocks.
+    fn ask_fold(
+        &self,
+        replica: Party,
+        process: &Peer,
+        observed: &Observed,
+        folded: &Folded,
+        scene: &mut Scene<'_, '_>,
+    ) -> Result<(), Stop> {
+        let early = process.core().map_or(0, |core| core.stats().early_tombstones);
+        let check = || {
+            oracles::fold::check(observed, folded)?;
+            oracles::fold::check_early(&self.ledger, replica, folded, early)
+        };
+        Ok(scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, check)?)
     }
 
     /// What can be said of a replica without a fold. `None` when it is not up.
@@ -282,6 +298,10 @@ impl System for Anabranch<'_> {
                 if let Some(kind) = poison {
                     self.poison.insert(cid, kind);
                 }
+                if party.index() < self.scenario.replicas.len() {
+                    let check = || canonical::check(&self.ledger, &cid, &bytes);
+                    scene.panel.ask(Oracle::CanonicalBlocks, Some(party), scene.now, check)?;
+                }
                 self.writes.made(cid, &bytes);
                 scene.tell(party, || What::Made { block: Id(cid), bytes: Blob(bytes.to_vec()) });
                 self.ledger.author(party, cid, bytes);
@@ -362,8 +382,7 @@ impl System for Anabranch<'_> {
                 if let Some(folded) = folded {
                     let void = self.ledger.void(replica);
                     let folded = &Folded { void, ..folded.clone() };
-                    let check = || oracles::fold::check(&observed, folded);
-                    scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, check)?;
+                    self.ask_fold(replica, process, &observed, folded, scene)?;
                 }
                 continue;
             }
@@ -371,8 +390,7 @@ impl System for Anabranch<'_> {
             let folded = is_cheap.then(|| oracles::fold::of(&self.ledger, replica));
             if let Some(folded) = &folded {
                 blocks_folded += extent.0.max(1);
-                let check = || oracles::fold::check(&observed, folded);
-                scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, check)?;
+                self.ask_fold(replica, process, &observed, folded, scene)?;
             }
             seen.insert(extent, (replica, observed, folded));
         }

@@ -101,6 +101,9 @@ fn promise(oracle: Oracle) -> &'static str {
         Oracle::LimitsHold => {
             "a replica holds no more fetches, rumours and bytes of pending blocks than its settings allow"
         }
+        Oracle::CanonicalBlocks => {
+            "a replica writes each key once, sorts its links, and declares its height, or more where a parent does"
+        }
     }
 }
 

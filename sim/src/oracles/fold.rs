@@ -19,6 +19,7 @@ pub fn of(ledger: &Ledger, replica: Party) -> Folded {
 /// # Errors
 /// Where they first differ.
 pub fn check(observed: &Observed, folded: &Folded) -> Finding {
+    check_keys(observed)?;
     let state = difference(&observed.state, &folded.state, |key, replica, fold| {
         format!("{key} is {}, and the fold over its blocks gives {}", show_value(replica), show_value(fold))
     });
@@ -42,6 +43,32 @@ pub fn check(observed: &Observed, folded: &Folded) -> Finding {
     count("misdeclared", observed.misdeclared, folded.misdeclared)
 }
 
+/// Whether a replica that keeps so many tombstones for targets to come keeps those that the fold leaves open, and no other: what has
+/// done its work is not kept (invariant 9). A void target may be merged before the good block upon it, and the fold leaves it out.
+///
+/// # Errors
+/// How many there should be.
+pub fn check_early(ledger: &Ledger, replica: Party, folded: &Folded, kept: u64) -> Finding {
+    let open = folded.early.iter().filter(|(target, _)| !ledger.has_merged(replica, target)).count() as u64;
+    match open == kept {
+        true => Ok(()),
+        false => Err(format!("{kept} tombstones are kept for targets to come, and {open} targets are still to come")),
+    }
+}
+
+/// Whether a key is clean, as go-datastore cleans them (invariant 5). The decoder cleans keys for the fold too, so the fold cannot tell.
+fn is_clean(key: &[u8]) -> bool {
+    let mut parts = key.split(|byte| *byte == b'/').skip(1);
+    key == b"/" || key.first() == Some(&b'/') && parts.all(|part| !matches!(part, b"" | b"." | b".."))
+}
+
+fn check_keys(observed: &Observed) -> Finding {
+    match observed.state.keys().find(|key| !is_clean(key.as_bytes())) {
+        None => Ok(()),
+        Some(key) => Err(format!("{key} is shown, which is no clean key")),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -57,6 +84,31 @@ mod tests {
         ledger.author(Party(0), Cid::of(&void), void.clone());
         ledger.merged(Party(0), &Cid::of(&void));
         assert_eq!(of(&ledger, Party(0)).void, 1);
+    }
+
+    #[test]
+    fn fires_on_tombstones_that_are_kept_too_long_or_not_long_enough() {
+        let (root, root_bytes) = block(&[], "k", "old", 1);
+        let removal = anabranch_core::wire::Tombstone { key: Key::new("k"), target: root };
+        let delta = anabranch_core::wire::Delta { tombstones: vec![removal], priority: 1, ..Default::default() };
+        let bytes = anabranch_core::wire::Block::encode(&[], &delta);
+        let mut ledger = Ledger::new(1);
+        ledger.author(Party(0), root, root_bytes);
+        ledger.author(Party(0), Cid::of(&bytes), bytes.clone());
+        ledger.merged(Party(0), &Cid::of(&bytes));
+        let judge = |ledger: &Ledger, kept| check_early(ledger, Party(0), &of(ledger, Party(0)), kept);
+        assert_eq!(judge(&ledger, 1), Ok(()));
+        assert!(judge(&ledger, 0).is_err());
+        ledger.merged(Party(0), &root);
+        assert_eq!(judge(&ledger, 0), Ok(()));
+        assert!(judge(&ledger, 1).unwrap_err().contains("kept for targets to come"));
+    }
+
+    #[test]
+    fn fires_on_a_key_that_is_not_clean() {
+        assert!(["/", "/a", "/a/b.", "/a/..b/...c"].iter().all(|key| is_clean(key.as_bytes())));
+        let odd = ["", "a", "//", "/a/", "/a//b", "/./a", "/a/..", "/../a"];
+        assert_eq!(odd.into_iter().find(|key| is_clean(key.as_bytes())), None);
     }
 
     #[test]

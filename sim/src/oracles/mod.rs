@@ -6,6 +6,7 @@
 pub mod acknowledged;
 pub mod ancestors;
 pub mod bounds;
+pub mod canonical;
 pub mod changes;
 pub mod convergence;
 pub mod corrupt;
@@ -57,11 +58,13 @@ pub enum Oracle {
     ObligationsPursued,
     /// A replica keeps to its limits.
     LimitsHold,
+    /// What a replica writes is written as it should be.
+    CanonicalBlocks,
 }
 
 impl Oracle {
     /// All oracles.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Convergence,
         Self::StateIsFold,
         Self::HeadsAreTips,
@@ -75,12 +78,13 @@ impl Oracle {
         Self::HooksMatchChanges,
         Self::ObligationsPursued,
         Self::LimitsHold,
+        Self::CanonicalBlocks,
     ];
 }
 
 impl Oracle {
     /// Those that judge one replica by what is on its disk.
-    pub const OF_ONE: [Self; 12] = [
+    pub const OF_ONE: [Self; 13] = [
         Self::StateIsFold,
         Self::HeadsAreTips,
         Self::AncestorsMerged,
@@ -93,6 +97,7 @@ impl Oracle {
         Self::HooksMatchChanges,
         Self::ObligationsPursued,
         Self::LimitsHold,
+        Self::CanonicalBlocks,
     ];
 }
 
@@ -112,6 +117,7 @@ impl fmt::Display for Oracle {
             Self::HooksMatchChanges => "hooks-match-changes",
             Self::ObligationsPursued => "obligations-pursued",
             Self::LimitsHold => "limits-hold",
+            Self::CanonicalBlocks => "canonical-blocks",
         })
     }
 }

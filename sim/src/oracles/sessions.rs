@@ -16,6 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Writes {
     /// The blocks whose last write of a key is this value; `None` for a removal.
     by: BTreeMap<(Key, Option<Bytes>), Vec<Cid>>,
+    /// What some block removes: the version of a key that a block has put.
+    removed: BTreeSet<(Key, Cid)>,
 }
 
 impl Writes {
@@ -23,7 +25,8 @@ impl Writes {
     pub fn made(&mut self, cid: Cid, bytes: &Bytes) {
         let Ok(delta) = wire::Block::decode(bytes).delta else { return };
         let puts: BTreeMap<_, _> = delta.elements.into_iter().map(|put| (put.key, put.value)).collect();
-        let removed: BTreeSet<_> = delta.tombstones.into_iter().map(|removal| removal.key).collect();
+        let removed: BTreeSet<_> = delta.tombstones.iter().map(|removal| removal.key.clone()).collect();
+        self.removed.extend(delta.tombstones.into_iter().map(|removal| (removal.key, removal.target)));
         for key in removed {
             self.by.entry((key, None)).or_default().push(cid);
         }
@@ -115,6 +118,10 @@ impl Session {
         what: &str,
     ) -> Finding {
         let Some(floor) = floor.and_then(|cid| ledger.block(cid)) else { return Ok(()) };
+        // A stranger may remove that version alone, and then what is older shows again.
+        if writes.removed.contains(&(key.clone(), floor.cid)) {
+            return Ok(());
+        }
         let candidates = writes.of(key, value);
         let fits = candidates
             .iter()
@@ -175,6 +182,13 @@ mod tests {
         assert!(reads(&session, None).is_err(), "nobody has removed it");
         assert!(reads(&session, value("new")).is_ok());
         assert!(reads(&session, value("other")).is_ok(), "it is concurrent");
+        let removal = wire::Tombstone { key: key.clone(), target: new };
+        let delta = wire::Delta { tombstones: vec![removal], priority: 1, ..wire::Delta::default() };
+        let bytes = wire::Block::encode(&[], &delta);
+        let mut with_stranger = writes.clone();
+        with_stranger.made(Cid::of(&bytes), &bytes);
+        let old = value("old");
+        assert!(session.reads_its_writes(&ledger, &with_stranger, &key, old.as_ref()).is_ok(), "a stranger removed it");
 
         let mut session = Session::default();
         session.read(&writes, &key, value("new").as_ref());
