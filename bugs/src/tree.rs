@@ -11,7 +11,7 @@ use std::{
 const LEFT_OUT: [&str; 2] = ["target", "node_modules"];
 
 /// Built anew for each bug, and so with little optimisation: most bugs are found sooner than a faster program would be built.
-const OURS: [&str; 5] = ["anabranch-core", "anabranch-store", "anabranch-car", "anabranch-shell", "anabranch-sim"];
+const OURS: [&str; 4] = ["anabranch-core", "anabranch-store", "anabranch-car", "anabranch-sim"];
 
 /// What the simulator is made of, beside its dependencies.
 const SOURCES: [&str; 4] = ["core/src", "store/src", "sim/src", "scenarios"];
@@ -82,6 +82,7 @@ impl Tree {
                 "--release",
                 "--quiet",
                 "--locked",
+                "--no-default-features",
                 "--package",
                 "anabranch-sim",
                 "--bin",

@@ -59,6 +59,7 @@ Exit codes:
   2  bad usage, a file that is truncated, forged or incomplete, or output that cannot be written";
 
 /// What the help of `anabranch shell` says about it.
+#[cfg(feature = "shell")]
 pub(crate) const HELP_SHELL: &str = "\
 Exit codes:
   0  done

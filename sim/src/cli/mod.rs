@@ -81,6 +81,7 @@ pub(crate) enum Command {
     /// Work in a store on disk: get, put, del, ls, watch, heads, and more; `help` lists all.
     ///
     /// On a terminal with history and completion; otherwise commands are read from stdin, one a line.
+    #[cfg(feature = "shell")]
     #[command(after_help = exit::HELP_SHELL)]
     Shell {
         /// The folder of the store.
@@ -165,6 +166,7 @@ pub(crate) fn execute(command: Option<Command>, out: &mut Out, err: &mut Out) ->
         Some(Command::Dag(Dag::Fold { input, format })) => dag::fold(&input.file, format.json, out, err),
         Some(Command::Dag(Dag::Merge { input, seed, format })) => dag::merge(&input.file, seed, format.json, out, err),
         Some(Command::Dag(Dag::Show { input, dot })) => show::show(&input.file, dot, out, err),
+        #[cfg(feature = "shell")]
         Some(Command::Shell { path, create }) => match anabranch_shell::run(&path, create).map_err(Stop::bad)? {
             anabranch_shell::Ended::Well => Ok(Code::Passed),
             anabranch_shell::Ended::CommandFailed => Ok(Code::BadInput),
