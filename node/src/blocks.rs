@@ -1,6 +1,6 @@
 //! What other peers may ask of us.
 
-use crate::datastore::{Handle, WeakHandle};
+use crate::handle::{Handle, WeakHandle};
 use anabranch_core::{Bytes, Cid};
 
 /// Serves this datastore's blocks to other peers. A clone serves the same; it does not keep the datastore open.
@@ -17,6 +17,6 @@ impl Blocks {
     /// The bytes of a block that is here and durable; `None` for one that is not here, and when the datastore is closed or has stopped.
     pub async fn get(&self, cid: Cid) -> Option<Bytes> {
         let handle: Handle = self.handle.upgrade()?;
-        handle.read(move |replica| replica.block(&cid)).await.ok().flatten()
+        handle.view(move |view| view.block(&cid)).await.ok().flatten()
     }
 }

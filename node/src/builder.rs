@@ -1,18 +1,23 @@
 //! Making a datastore.
 
 use crate::{
-    Blocks, Change, Datastore, OpenError, Options,
-    datastore::Handle,
+    Blocks, Change, Datastore, NotOpened, OpenError, Options,
+    handle::Handle,
+    lent::Home,
+    memory::SharedMemory,
+    metrics,
     net::{Broadcaster, DagSyncer, DynBroadcaster, DynSyncer},
-    owner::{Owner, Parts, Source},
+    owner::{Opener, Owner, Parts, Viewer},
+    readers::Readers,
     shared::Shared,
+    view::{AnyView, Fixed},
     watch::{HookThread, Hooks},
 };
 use anabranch_core::{
-    Codec, MergeAll, ProtobufCodec, Validator,
+    Codec, MergeAll, ProtobufCodec, Replica, Validator,
     store::{MemoryStore, Store},
 };
-use std::{fmt, path::Path, sync::Arc};
+use std::{any::Any, fmt, path::Path, sync::Arc};
 use tokio::{
     runtime,
     sync::{mpsc, oneshot},
@@ -59,7 +64,7 @@ impl Builder<MergeAll> {
 impl<V, C> Builder<V, C>
 where
     V: Validator + Clone + Send + 'static,
-    C: Codec + Clone + Send + 'static,
+    C: Codec + Clone + Send + Sync + 'static,
 {
     /// Changes options.
     #[must_use]
@@ -77,7 +82,7 @@ where
 
     /// Reads and writes deltas in the embedder's own format. It must be the same for all replicas of a network, and for the whole life of a store.
     #[must_use]
-    pub fn codec<D: Codec + Clone + Send + 'static>(self, codec: D) -> Builder<V, D> {
+    pub fn codec<D: Codec + Clone + Send + Sync + 'static>(self, codec: D) -> Builder<V, D> {
         let Self { options, validator, broadcaster, syncer, hooks, rebuild, .. } = self;
         Builder { options, validator, codec, broadcaster, syncer, hooks, rebuild }
     }
@@ -145,11 +150,14 @@ where
     /// # Errors
     /// When an option makes no sense.
     pub async fn memory(self) -> Result<Datastore, OpenError> {
-        self.open_store(MemoryStore::new()).await
+        self.open_memory(&SharedMemory::default()).await
     }
 
     /// Opens the store that the function gives, in the thread that will own it. It is called again when the datastore is
-    /// [reopened](Datastore::reopen).
+    /// [reopened](Datastore::reopen), and gives a store in which all is that was synced.
+    ///
+    /// The datastore takes a snapshot of the store after each sync, and holds it until the next one: that is what is read while a write is under
+    /// way. In an engine for disks that costs some microseconds. (A [`MemoryStore`] is better handed to [`open_store`](Self::open_store).)
     ///
     /// # Errors
     /// As [`open`](Self::open).
@@ -161,28 +169,58 @@ where
         S: Store + Send + 'static,
         S::Snapshot: Send + Sync + 'static,
     {
-        self.start(Source::Opener(Box::new(open))).await
+        self.start(Box::new(open), snapshots()).await
     }
 
-    /// Opens a store that is there already.
+    /// Opens a store that is there already: one of your own, or a [`MemoryStore`] that has something in it. It is kept when it fails, and tried again
+    /// when the datastore is [reopened](Datastore::reopen): whether that can succeed is up to it. Otherwise as [`open_with`](Self::open_with).
     ///
     /// # Errors
-    /// As [`open`](Self::open).
-    pub async fn open_store<S>(self, store: S) -> Result<Datastore, OpenError>
+    /// As [`open`](Self::open); the store is handed back.
+    pub async fn open_store<S>(self, mut store: S) -> Result<Datastore, NotOpened<S>>
     where
         S: Store + Send + 'static,
         S::Snapshot: Send + Sync + 'static,
     {
-        self.start(Source::Held(Some(store))).await
+        // Its snapshots would make each commit copy what it changes.
+        let as_memory = |store: &mut S| (store as &mut dyn Any).downcast_mut::<MemoryStore>().map(std::mem::take);
+        if let Some(rows) = as_memory(&mut store) {
+            let shared = SharedMemory::new(rows);
+            let opened = self.open_memory(&shared).await;
+            return opened.map_err(|why| {
+                if let Some(rows) = (&mut store as &mut dyn Any).downcast_mut::<MemoryStore>() {
+                    *rows = shared.take();
+                }
+                NotOpened { why, store: Some(store) }
+            });
+        }
+        let home = Home::of(store);
+        let lender = home.again();
+        let opened = self.start(Box::new(move || lender.lend()), snapshots()).await;
+        opened.map_err(|why| NotOpened { why, store: home.take() })
     }
 
-    async fn start<S>(self, source: Source<S>) -> Result<Datastore, OpenError>
-    where
-        S: Store + Send + 'static,
-        S::Snapshot: Send + Sync + 'static,
-    {
+    async fn open_memory(self, store: &SharedMemory) -> Result<Datastore, OpenError> {
+        let (opened, shown) = (store.clone(), store.clone());
+        let viewer = Viewer {
+            view: Box::new(move |replica, codec: &C| {
+                // Asked for its error alone.
+                replica.snapshot()?;
+                Ok(shown.live(codec.clone()))
+            }),
+            is_live: true,
+        };
+        self.start(Box::new(move || Ok(opened.clone())), viewer).await
+    }
+
+    async fn start<S: Store + Send + 'static>(
+        self,
+        opener: Opener<S>,
+        viewer: Viewer<S, V, C>,
+    ) -> Result<Datastore, OpenError> {
         let Self { mut options, validator, codec, broadcaster, syncer, hooks, rebuild } = self;
         options.check()?;
+        metrics::describe();
         let hooks = if hooks.is_empty() {
             None
         } else {
@@ -190,18 +228,23 @@ where
             let hooks = HookThread::start(hooks);
             Some(hooks.map_err(|error| OpenError::Thread(format!("that of the hooks cannot be started: {error}")))?)
         };
+        let runtime = runtime::Handle::current();
         let (queue, messages) = mpsc::channel(options.queue_max);
-        let shared = Arc::new(Shared::new(&options));
+        let readers = if viewer.is_live { Ok(Readers::default()) } else { Readers::start() };
+        let readers =
+            readers.map_err(|error| OpenError::Thread(format!("those of reads cannot be started: {error}")))?;
+        let shared = Arc::new(Shared::new(&options, runtime.clone(), readers));
         let handle = Handle::new(shared.clone(), queue);
         let weak = handle.downgrade();
         let parts = Parts {
-            source,
+            opener,
+            viewer,
             validator,
             codec,
             options,
             shared,
             handle: weak.clone(),
-            runtime: runtime::Handle::current(),
+            runtime,
             broadcaster,
             syncer: syncer.clone(),
             hooks,
@@ -218,6 +261,21 @@ where
         }
         Ok(Datastore::new(handle))
     }
+}
+
+/// Those who read see snapshots.
+fn snapshots<S, V, C>() -> Viewer<S, V, C>
+where
+    S: Store,
+    S::Snapshot: Send + Sync + 'static,
+    V: Validator,
+    C: Codec + Clone + Send + Sync + 'static,
+{
+    let view = |replica: &mut Replica<S, V, C>, codec: &C| {
+        let view: Arc<dyn AnyView> = Arc::new(Fixed::new(replica.snapshot()?, codec.clone()));
+        Ok(view)
+    };
+    Viewer { view: Box::new(view), is_live: false }
 }
 
 impl<V, C> fmt::Debug for Builder<V, C> {

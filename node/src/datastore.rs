@@ -2,25 +2,27 @@
 
 use crate::{
     Builder, Committed, Error, EventStream, OpenError, RowStream, Snapshot,
-    message::{Face, Message},
+    handle::{Handle, ended},
+    message::Message,
     owner::batch_bytes,
-    shared::Shared,
     transfer::{self, Exported, Imported, TransferError},
     watch::{Scope, Watcher},
 };
 use anabranch_core::{
     Batch, Blocking, Bytes, Cid, DagName, Feed, FeedError, FeedToken, Head, Input, Key, MergeAll, Outcome, Query,
-    Stats, TaskStatus, Token,
+    Stats, TaskStatus,
 };
-use std::{fmt, path::Path, sync::Arc};
-use tokio::sync::{mpsc, oneshot};
+use std::{fmt, path::Path};
+use tokio::sync::oneshot;
+use tracing::Span;
 
 /// A replicated key-value store. Cheap to clone: all clones are handles of one replica, and may be used from any number of tasks.
 ///
 /// # Durability
 /// A write that has returned `Ok` survives a crash of the process and of the machine. Many writes at once share
 /// one sync of the disk, so write from many tasks, or put many keys into one [`Batch`].
-/// Reads show what is durable, never more: a read that comes after a write's acknowledgement sees it.
+/// Reads show what is durable, never more: a read that comes after a write's acknowledgement sees it. They wait for no write: while a
+/// sync is under way they are answered from the state before it.
 ///
 /// # Cancellation
 /// Every method may be dropped before it has ended. Of a write that is dropped it is unknown whether it is made;
@@ -53,101 +55,12 @@ pub struct Datastore {
     handle: Handle,
 }
 
-/// A way to the owner.
-#[derive(Clone)]
-pub(crate) struct Handle {
-    shared: Arc<Shared>,
-    queue: mpsc::Sender<Message>,
-}
-
-/// A way to the owner as long as someone else holds a [`Handle`].
-#[derive(Clone, Debug)]
-pub(crate) struct WeakHandle {
-    shared: Arc<Shared>,
-    queue: mpsc::WeakSender<Message>,
-}
-
-impl WeakHandle {
-    pub(crate) fn upgrade(&self) -> Option<Handle> {
-        Some(Handle { shared: self.shared.clone(), queue: self.queue.upgrade()? })
-    }
-}
-
-impl Handle {
-    pub(crate) const fn new(shared: Arc<Shared>, queue: mpsc::Sender<Message>) -> Self {
-        Self { shared, queue }
-    }
-
-    pub(crate) fn downgrade(&self) -> WeakHandle {
-        WeakHandle { shared: self.shared.clone(), queue: self.queue.downgrade() }
-    }
-
-    /// Queues a message. Whether the owner is there to take it.
-    pub(crate) async fn send(&self, message: Message) -> bool {
-        self.queue.send(message).await.is_ok()
-    }
-
-    /// Queues what came from a peer, once there is room for it.
-    pub(crate) async fn input(&self, input: Input) -> bool {
-        let bytes = match &input {
-            Input::Block { bytes, .. } => bytes.len(),
-            Input::Broadcast { payload, .. } => payload.len(),
-            _ => 0,
-        };
-        let room = self.shared.arrivals().take(bytes).await;
-        self.send(Message::Input { input, room }).await
-    }
-
-    /// Asks for something that is neither a commit nor a read.
-    pub(crate) async fn ask(
-        &self,
-        bytes: usize,
-        what: impl FnOnce(Token) -> Input + Send + 'static,
-    ) -> Result<Outcome, Error> {
-        let room = self.shared.arrivals().take(bytes).await;
-        let (reply, answer) = oneshot::channel();
-        if !self.send(Message::Ask { what: Box::new(what), reply, room }).await {
-            return Err(self.shared.error());
-        }
-        answer.await.unwrap_or_else(|_| Err(ended()))
-    }
-
-    pub(crate) const fn shared(&self) -> &Arc<Shared> {
-        &self.shared
-    }
-
-    /// Reads what is durable.
-    pub(crate) async fn read<T: Send + 'static>(
-        &self,
-        read: impl FnOnce(&mut dyn Face) -> Result<T, anabranch_core::Error> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (reply, answer) = oneshot::channel();
-        let read = move |replica: &mut dyn Face| {
-            let _ = reply.send(read(replica));
-        };
-        if !self.send(Message::Read(Box::new(read))).await {
-            return Err(self.shared.error());
-        }
-        match answer.await {
-            Ok(answer) => answer.map_err(Error::Read),
-            Err(_) => Err(self.shared.error()),
-        }
-    }
-}
-
 fn feed_error(error: FeedError) -> Error {
     match error {
         FeedError::Off => Error::NotKept { option: "feed" },
         FeedError::UnknownEpoch => Error::UnknownEpoch,
         FeedError::Replica(why) => Error::Read(why),
     }
-}
-
-/// The owner died, which only a bug can make it do.
-fn ended() -> Error {
-    Error::Unknown(anabranch_core::Error::Store(String::from(
-        "the thread that owns the store ended before it answered",
-    )))
 }
 
 impl Datastore {
@@ -167,7 +80,7 @@ impl Datastore {
     /// [`Error::Read`] when the store cannot be read or is damaged, [`Error::Stopped`] and [`Error::Closed`]; likewise for all reads below.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, Error> {
         let key = Key::new(key);
-        self.handle.read(move |replica| replica.get(&key)).await
+        self.handle.view(move |view| view.get(&key)).await
     }
 
     /// Whether the key has a value.
@@ -175,7 +88,8 @@ impl Datastore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn has(&self, key: impl AsRef<[u8]>) -> Result<bool, Error> {
-        Ok(self.size(key).await?.is_some())
+        let key = Key::new(key);
+        self.handle.view(move |view| view.has(&key)).await
     }
 
     /// The length of the key's value in bytes.
@@ -183,7 +97,8 @@ impl Datastore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn size(&self, key: impl AsRef<[u8]>) -> Result<Option<usize>, Error> {
-        Ok(self.get(key).await?.map(|value| value.len()))
+        let key = Key::new(key);
+        self.handle.view(move |view| view.size(&key)).await
     }
 
     /// Writes a value, durably, and announces it. An empty value is a value.
@@ -211,10 +126,10 @@ impl Datastore {
     /// [`Error::Refused`] says what is wrong with which write, and nothing has changed; [`Error::Stopped`] and [`Error::Closed`] likewise changed nothing;
     /// [`Error::Unknown`] when the store failed and the outcome shows only when it is opened again.
     pub async fn commit(&self, batch: Batch) -> Result<Committed, Error> {
-        let shared = &self.handle.shared;
+        let shared = self.handle.shared();
         let room = shared.writes().take(batch_bytes(&batch)).await;
         let (reply, answer) = oneshot::channel();
-        if !self.handle.send(Message::Commit { batch, reply, room }).await {
+        if !self.handle.send(Message::Commit { batch, reply, room, caller: Span::current() }).await {
             return Err(shared.error());
         }
         answer.await.unwrap_or_else(|_| Err(ended()))
@@ -234,7 +149,7 @@ impl Datastore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
-        self.handle.read(|replica| replica.view().map(Snapshot::new)).await
+        Ok(Snapshot::new(self.handle.fixed()?, self.handle.shared().runtime.clone()))
     }
 
     /// Returns when all that was written or merged before the call is durable. Every acknowledged write is so already: this is for what
@@ -252,7 +167,7 @@ impl Datastore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn heads(&self) -> Result<Vec<Head>, Error> {
-        self.handle.read(|replica| replica.heads()).await
+        self.handle.view(|view| view.heads()).await
     }
 
     /// The bytes of a block that is merged or pending here.
@@ -260,7 +175,7 @@ impl Datastore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn block(&self, cid: Cid) -> Result<Option<Bytes>, Error> {
-        self.handle.read(move |replica| replica.block(&cid)).await
+        self.handle.view(move |view| view.block(&cid)).await
     }
 
     /// Whether the block is merged here.
@@ -268,7 +183,7 @@ impl Datastore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn is_merged(&self, cid: Cid) -> Result<bool, Error> {
-        self.handle.read(move |replica| replica.is_merged(&cid)).await
+        self.handle.view(move |view| view.is_merged(&cid)).await
     }
 
     /// Numbers about the replica.
@@ -276,7 +191,7 @@ impl Datastore {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn stats(&self) -> Result<Stats, Error> {
-        self.handle.read(|replica| Ok(replica.stats())).await
+        Ok(*self.handle.shared().state()?.stats())
     }
 
     /// Whether there are blocks that must still be fetched or merged: below something that a peer announced and whose bytes
@@ -323,7 +238,7 @@ impl Datastore {
     }
 
     fn watch_scope(&self, scope: Scope) -> Result<Watcher, Error> {
-        let shared = &self.handle.shared;
+        let shared = self.handle.shared();
         if shared.reports_changes {
             Ok(shared.watchers.watch(scope))
         } else {
@@ -334,7 +249,7 @@ impl Datastore {
     /// What happens to the replica from now on: blocks merged, peers that sent what is bad, blocks that nobody serves.
     #[must_use]
     pub fn events(&self) -> EventStream {
-        self.handle.shared.events.listen()
+        self.handle.shared().events.listen()
     }
 
     /// Writes blocks to a CARv1 file, parents first, as they are at this moment: what these blocks descend from, themselves included, and the whole

@@ -119,3 +119,36 @@ impl From<ReplicaError> for OpenError {
         Self::Replica(why)
     }
 }
+
+/// A store that was handed over and could not be opened, and why.
+pub struct NotOpened<S> {
+    /// Why.
+    pub why: OpenError,
+    /// The store, as it was handed over but for what its opening may have changed (a format is upgraded, say). `None` only when the system took away the thread that
+    /// had it.
+    pub store: Option<S>,
+}
+
+impl<S> fmt::Debug for NotOpened<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NotOpened").field("why", &self.why).finish_non_exhaustive()
+    }
+}
+
+impl<S> fmt::Display for NotOpened<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.why.fmt(f)
+    }
+}
+
+impl<S> std::error::Error for NotOpened<S> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.why.source()
+    }
+}
+
+impl<S> From<NotOpened<S>> for OpenError {
+    fn from(not: NotOpened<S>) -> Self {
+        not.why
+    }
+}

@@ -11,11 +11,16 @@ mod dag;
 mod datastore;
 mod error;
 mod events;
+mod handle;
+mod lent;
+mod memory;
 mod message;
 pub mod metrics;
 mod net;
 mod options;
 mod owner;
+mod published;
+mod readers;
 mod ring;
 mod rows;
 mod shared;
@@ -23,6 +28,7 @@ mod snapshot;
 mod sync;
 pub mod testkit;
 mod transfer;
+mod view;
 mod watch;
 
 pub use anabranch_core::{
@@ -33,7 +39,7 @@ pub use anabranch_core::{
 pub use blocks::Blocks;
 pub use builder::Builder;
 pub use datastore::Datastore;
-pub use error::{Error, OpenError};
+pub use error::{Error, NotOpened, OpenError};
 pub use events::EventStream;
 pub use net::{
     Broadcaster, DagSyncer, Fetched, LocalBroadcaster, LocalNetwork, LocalNetworkOptions, LocalSyncer, NetError,

@@ -1,11 +1,12 @@
 //! What the owner of the replica is told.
 
-use crate::{Error, OpenError, snapshot::AnyView};
+use crate::{Error, OpenError};
 use anabranch_core::{
-    Batch, Blocking, Bytes, Cid, Codec, Error as ReplicaError, Feed, FeedError, FeedToken, Head, Input, Key, Outcome,
-    Progress, Replica, Stats, TaskStatus, Token, Validator, store::Store,
+    Batch, Blocking, Codec, Error as ReplicaError, Feed, FeedError, FeedToken, Input, Outcome, Progress, Replica,
+    TaskStatus, Token, Validator, store::Store,
 };
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tracing::Span;
 
 /// Comes back with the outcome of a call.
 pub(crate) type Reply<T, E = Error> = oneshot::Sender<Result<T, E>>;
@@ -18,13 +19,13 @@ pub(crate) type Ask = Box<dyn FnOnce(Token) -> Input + Send>;
 
 /// One message in the queue of the owner.
 pub(crate) enum Message {
-    /// A local write.
-    Commit { batch: Batch, reply: Reply<crate::Committed>, room: Option<OwnedSemaphorePermit> },
+    /// A local write, and the span of whoever makes it.
+    Commit { batch: Batch, reply: Reply<crate::Committed>, room: Option<OwnedSemaphorePermit>, caller: Span },
     /// Something else that is asked for.
     Ask { what: Ask, reply: Reply<Outcome>, room: Option<OwnedSemaphorePermit> },
     /// Something came from a peer or a timer.
     Input { input: Input, room: Option<OwnedSemaphorePermit> },
-    /// A read of what is durable. Dropped unread when the replica has stopped.
+    /// A read of what only the owner knows. Dropped unread when the replica has stopped.
     Read(Read),
     /// Open the store again.
     Reopen(Reply<(), OpenError>),
@@ -32,49 +33,17 @@ pub(crate) enum Message {
     Close(oneshot::Sender<()>),
 }
 
-/// A replica whatever its store: what reads ask of it.
+/// A replica whatever its store: what is asked of the owner, since it is of the replica and not of its rows alone.
 pub(crate) trait Face {
-    fn get(&self, key: &Key) -> Result<Option<Bytes>, ReplicaError>;
-    fn heads(&self) -> Result<Vec<Head>, ReplicaError>;
-    fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError>;
-    fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError>;
-    fn stats(&self) -> Stats;
     fn feed_token(&self) -> Result<FeedToken, FeedError>;
     fn feed(&self, since: &FeedToken, limit: usize) -> Result<Feed, FeedError>;
     fn blocking(&self, limit: usize) -> Result<Vec<Blocking>, ReplicaError>;
     fn task(&self) -> Option<TaskStatus>;
     /// Whether there is nothing to be merged now.
     fn is_idle(&self) -> bool;
-    fn view(&mut self) -> Result<Box<dyn AnyView>, ReplicaError>;
 }
 
-impl<S, V, C> Face for Replica<S, V, C>
-where
-    S: Store,
-    S::Snapshot: Send + Sync + 'static,
-    V: Validator,
-    C: Codec,
-{
-    fn get(&self, key: &Key) -> Result<Option<Bytes>, ReplicaError> {
-        Self::get(self, key)
-    }
-
-    fn heads(&self) -> Result<Vec<Head>, ReplicaError> {
-        Self::heads(self)
-    }
-
-    fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError> {
-        Self::block(self, cid)
-    }
-
-    fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError> {
-        Self::is_merged(self, cid)
-    }
-
-    fn stats(&self) -> Stats {
-        Self::stats(self)
-    }
-
+impl<S: Store, V: Validator, C: Codec> Face for Replica<S, V, C> {
     fn feed_token(&self) -> Result<FeedToken, FeedError> {
         Self::feed_token(self)
     }
@@ -93,9 +62,5 @@ where
 
     fn is_idle(&self) -> bool {
         self.progress() == Progress::Done
-    }
-
-    fn view(&mut self) -> Result<Box<dyn AnyView>, ReplicaError> {
-        Ok(Box::new(self.snapshot()?))
     }
 }

@@ -7,7 +7,7 @@
 //! | `anabranch_commits_total` | counter | commits | commits that are durable |
 //! | `anabranch_commits_behind_total` | counter | commits | commits that were made while known blocks were missing |
 //! | `anabranch_commits_refused_total` | counter | calls | commits and other calls that were refused |
-//! | `anabranch_reads_total` | counter | reads | reads answered by the owner of the replica |
+//! | `anabranch_reads_total` | counter | reads | reads of values, queries, heads and blocks, those of peers too |
 //! | `anabranch_syncs_total` | counter | syncs | syncs of the store |
 //! | `anabranch_sync_seconds` | histogram | s | how long a sync takes |
 //! | `anabranch_group_commits` | histogram | commits | commits and other calls that shared a sync |
@@ -33,8 +33,86 @@
 //! | `anabranch_stopped_total` | counter | times | times that the store failed and the datastore stopped |
 
 use anabranch_core::{Event, Stats};
-use metrics::{counter, gauge, histogram};
+use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 use std::time::Duration;
+
+enum Kind {
+    Counter,
+    Gauge,
+    Histogram,
+}
+
+/// What a recorder is told of each: as in the table above.
+const DESCRIPTIONS: &[(&str, Kind, Unit, &str)] = &[
+    ("anabranch_commits_total", Kind::Counter, Unit::Count, "commits that are durable"),
+    (
+        "anabranch_commits_behind_total",
+        Kind::Counter,
+        Unit::Count,
+        "commits that were made while known blocks were missing",
+    ),
+    ("anabranch_commits_refused_total", Kind::Counter, Unit::Count, "commits and other calls that were refused"),
+    (
+        "anabranch_reads_total",
+        Kind::Counter,
+        Unit::Count,
+        "reads of values, queries, heads and blocks, those of peers too",
+    ),
+    ("anabranch_syncs_total", Kind::Counter, Unit::Count, "syncs of the store"),
+    ("anabranch_sync_seconds", Kind::Histogram, Unit::Seconds, "how long a sync takes"),
+    ("anabranch_group_commits", Kind::Histogram, Unit::Count, "commits and other calls that shared a sync"),
+    ("anabranch_blocks_merged_total", Kind::Counter, Unit::Count, "blocks merged, local ones too"),
+    ("anabranch_blocks_void_total", Kind::Counter, Unit::Count, "void blocks merged"),
+    ("anabranch_blocks_wrong_total", Kind::Counter, Unit::Count, "answers of peers that did not hash to their CID"),
+    ("anabranch_blocks_parked_total", Kind::Counter, Unit::Count, "times that nobody served a block"),
+    ("anabranch_broadcasts_sent_total", Kind::Counter, Unit::Count, "announcements sent"),
+    ("anabranch_broadcasts_sent_bytes_total", Kind::Counter, Unit::Bytes, "their bytes"),
+    (
+        "anabranch_broadcasts_failed_total",
+        Kind::Counter,
+        Unit::Count,
+        "announcements that the broadcaster failed to send",
+    ),
+    (
+        "anabranch_broadcasts_dropped_total",
+        Kind::Counter,
+        Unit::Count,
+        "announcements dropped because the broadcaster did not keep up",
+    ),
+    ("anabranch_broadcasts_received_total", Kind::Counter, Unit::Count, "announcements received"),
+    (
+        "anabranch_broadcasts_bad_total",
+        Kind::Counter,
+        Unit::Count,
+        "announcements received that were wholly or partly bad",
+    ),
+    ("anabranch_fetches_started_total", Kind::Counter, Unit::Count, "fetches started"),
+    ("anabranch_fetches_failed_total", Kind::Counter, Unit::Count, "fetches that failed or were given up"),
+    ("anabranch_fetch_seconds", Kind::Histogram, Unit::Seconds, "how long a successful fetch takes"),
+    ("anabranch_fetches_running", Kind::Gauge, Unit::Count, "fetches in flight"),
+    ("anabranch_heads", Kind::Gauge, Unit::Count, "heads, of all DAG names"),
+    ("anabranch_height_max", Kind::Gauge, Unit::Count, "the greatest height of a merged block"),
+    (
+        "anabranch_obligations",
+        Kind::Gauge,
+        Unit::Count,
+        "blocks that must still be fetched or merged: 0 when not behind",
+    ),
+    ("anabranch_pending_bytes", Kind::Gauge, Unit::Bytes, "bodies of pending blocks in the store"),
+    ("anabranch_early_tombstones", Kind::Gauge, Unit::Count, "tombstones that wait for their target"),
+    ("anabranch_stopped_total", Kind::Counter, Unit::Count, "times that the store failed and the datastore stopped"),
+];
+
+/// Tells the recorder, if there is one, what is what.
+pub(crate) fn describe() {
+    for (name, kind, unit, what) in DESCRIPTIONS {
+        match kind {
+            Kind::Counter => describe_counter!(*name, *unit, *what),
+            Kind::Gauge => describe_gauge!(*name, *unit, *what),
+            Kind::Histogram => describe_histogram!(*name, *unit, *what),
+        }
+    }
+}
 
 pub(crate) fn synced(took: Duration, commits: usize) {
     counter!("anabranch_syncs_total").increment(1);
@@ -59,10 +137,8 @@ pub(crate) fn state(stats: &Stats, fetches: usize) {
     gauge!("anabranch_early_tombstones").set(stats.early_tombstones as f64);
 }
 
-pub(crate) fn reads(reads: usize) {
-    if reads > 0 {
-        counter!("anabranch_reads_total").increment(reads as u64);
-    }
+pub(crate) fn read() {
+    counter!("anabranch_reads_total").increment(1);
 }
 
 pub(crate) fn refused() {
@@ -117,17 +193,34 @@ pub(crate) fn fetch_done(took: Duration) {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use std::collections::BTreeSet;
 
-    /// The table names what the code reports, and the code reports what the table names.
+    /// The table names what the code reports and what a recorder is told, and nothing else.
     #[test]
     fn the_table_is_complete() {
         let source = include_str!("metrics.rs");
-        let table = source.lines().filter_map(|line| line.strip_prefix("//! | `")?.split('`').next());
+        let rows: BTreeSet<&str> = source.lines().filter(|line| line.starts_with("//! | `anabranch")).collect();
+        let told = DESCRIPTIONS.iter().map(|(name, kind, unit, what)| {
+            let kind = match kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
+            let of_units = |row: &&&str| match unit {
+                Unit::Seconds => row.contains("| s |"),
+                Unit::Bytes => row.contains("| B |"),
+                _ => !row.contains("| s |") && !row.contains("| B |"),
+            };
+            let (start, end) = (format!("//! | `{name}` | {kind} | "), format!(" | {what} |"));
+            let row = rows.iter().filter(of_units).find(|row| row.starts_with(&start) && row.ends_with(&end));
+            assert!(row.is_some(), "{name} is not in the table, or otherwise");
+            *name
+        });
+        let told: BTreeSet<_> = told.collect();
         let code = source.split("!(\"").skip(1).filter_map(|rest| rest.split('"').next());
-        let is_metric = |name: &&str| name.starts_with("anabranch_");
-        let (table, code): (BTreeSet<_>, BTreeSet<_>) = (table.collect(), code.filter(is_metric).collect());
-        assert!(table.len() > 20, "{} metrics", table.len());
-        assert_eq!(table, code);
+        let code: BTreeSet<_> = code.filter(|name| name.starts_with("anabranch_")).collect();
+        assert!(told.len() > 20 && told.len() == rows.len(), "{} metrics, {} rows", told.len(), rows.len());
+        assert_eq!(told, code);
     }
 }

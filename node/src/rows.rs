@@ -1,6 +1,6 @@
 //! The rows of a query as a stream.
 
-use crate::{Error, snapshot::AnyView};
+use crate::{Error, view::AnyView};
 use anabranch_core::{Query, Row};
 use futures_core::Stream;
 use std::{
@@ -9,7 +9,7 @@ use std::{
     task::{Context, Poll, ready},
     vec,
 };
-use tokio::sync::mpsc;
+use tokio::{runtime, sync::mpsc};
 
 /// Rows that are handed over together, at most.
 const CHUNK_ROWS: usize = 256;
@@ -33,9 +33,9 @@ pub struct RowStream {
 }
 
 impl RowStream {
-    pub(crate) fn start(view: Arc<dyn AnyView>, query: Query) -> Self {
+    pub(crate) fn start(view: Arc<dyn AnyView>, query: Query, runtime: &runtime::Handle) -> Self {
         let (send, chunks) = mpsc::channel(CHUNKS_AHEAD);
-        drop(tokio::task::spawn_blocking(move || read(&*view, &query, &send)));
+        drop(runtime.spawn_blocking(move || read(&*view, &query, &send)));
         Self { chunks, chunk: Vec::new().into_iter(), ended: false }
     }
 

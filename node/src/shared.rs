@@ -1,9 +1,20 @@
 //! What handles and the owner share.
 
-use crate::{Error, Options, events::Events, sync::lock, transfer::FileBlocks, watch::Watchers};
+use crate::{
+    Error, Options,
+    events::Events,
+    published::{Published, State},
+    readers::Readers,
+    sync::lock,
+    transfer::FileBlocks,
+    watch::Watchers,
+};
 use anabranch_core::Error as ReplicaError;
 use std::sync::{Arc, Mutex};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    runtime,
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
 
 /// How the owner is.
 #[derive(Clone, Debug)]
@@ -17,6 +28,11 @@ pub(crate) enum Fate {
 #[derive(Debug)]
 pub(crate) struct Shared {
     fate: Mutex<Fate>,
+    /// Where long reads wait for disks.
+    pub(crate) runtime: runtime::Handle,
+    /// Where short ones do; nowhere when the rows are in memory.
+    pub(crate) readers: Readers,
+    pub(crate) published: Published,
     pub(crate) events: Events,
     pub(crate) watchers: Watchers,
     pub(crate) reports_changes: bool,
@@ -27,10 +43,13 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(options: &Options) -> Self {
+    pub(crate) fn new(options: &Options, runtime: runtime::Handle, readers: Readers) -> Self {
         let Options { queue_bytes_max: bytes_max, watch_buffer, .. } = *options;
         Self {
             fate: Mutex::new(Fate::Running),
+            runtime,
+            readers,
+            published: Published::default(),
             events: Events::new(watch_buffer),
             watchers: Watchers::new(watch_buffer),
             reports_changes: options.replica.report_changes,
@@ -50,6 +69,11 @@ impl Shared {
             Fate::Stopped(why) => Error::Stopped(why.clone()),
             Fate::Running | Fate::Closed => Error::Closed,
         }
+    }
+
+    /// The last durable state.
+    pub(crate) fn state(&self) -> Result<Arc<State>, Error> {
+        self.published.now().ok_or_else(|| self.error())
     }
 
     /// Room for a local write.

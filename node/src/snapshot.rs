@@ -1,44 +1,9 @@
 //! Reads of one moment.
 
-use crate::{Error, RowStream};
-use anabranch_core::{Bytes, Cid, Error as ReplicaError, Head, Key, Query, Row, View, Visited, store::Read};
+use crate::{Error, RowStream, readers::panicked, view::AnyView};
+use anabranch_core::{Bytes, Cid, Error as ReplicaError, Head, Key, Query, Visited};
 use std::{fmt, sync::Arc};
-
-/// A view, whatever its store.
-pub(crate) trait AnyView: Send + Sync {
-    fn get(&self, key: &Key) -> Result<Option<Bytes>, ReplicaError>;
-    fn heads(&self) -> Result<Vec<Head>, ReplicaError>;
-    fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError>;
-    fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError>;
-    fn traverse(&self, from: &[Cid], limit: usize) -> Result<Vec<Visited>, ReplicaError>;
-    fn rows<'a>(&'a self, query: &Query) -> Box<dyn Iterator<Item = Result<Row, ReplicaError>> + 'a>;
-}
-
-impl<R: Read + Send + Sync> AnyView for View<R> {
-    fn get(&self, key: &Key) -> Result<Option<Bytes>, ReplicaError> {
-        Self::get(self, key)
-    }
-
-    fn heads(&self) -> Result<Vec<Head>, ReplicaError> {
-        Self::heads(self)
-    }
-
-    fn block(&self, cid: &Cid) -> Result<Option<Bytes>, ReplicaError> {
-        Self::block(self, cid)
-    }
-
-    fn traverse(&self, from: &[Cid], limit: usize) -> Result<Vec<Visited>, ReplicaError> {
-        self.by_ref().traverse(from)?.take(limit).collect()
-    }
-
-    fn is_merged(&self, cid: &Cid) -> Result<bool, ReplicaError> {
-        Self::is_merged(self, cid)
-    }
-
-    fn rows<'a>(&'a self, query: &Query) -> Box<dyn Iterator<Item = Result<Row, ReplicaError>> + 'a> {
-        Box::new(self.by_ref().rows(query))
-    }
-}
+use tokio::runtime;
 
 /// The state of one moment: what was durable when it was taken. Later writes do not show in it. A clone is the same snapshot.
 ///
@@ -47,11 +12,12 @@ impl<R: Read + Send + Sync> AnyView for View<R> {
 #[derive(Clone)]
 pub struct Snapshot {
     view: Arc<dyn AnyView>,
+    runtime: runtime::Handle,
 }
 
 impl Snapshot {
-    pub(crate) fn new(view: Box<dyn AnyView>) -> Self {
-        Self { view: view.into() }
+    pub(crate) const fn new(view: Arc<dyn AnyView>, runtime: runtime::Handle) -> Self {
+        Self { view, runtime }
     }
 
     /// The key's value, or `None` when no version of it lives.
@@ -82,7 +48,7 @@ impl Snapshot {
     /// The rows that a query selects, as a stream. It is read in a blocking thread, a little ahead of whoever takes them.
     #[must_use]
     pub fn query(&self, query: Query) -> RowStream {
-        RowStream::start(self.view.clone(), query)
+        RowStream::start(self.view.clone(), query, &self.runtime)
     }
 
     /// Merged blocks from these down, or from all heads where none is given, the highest first and each once, at most so many.
@@ -90,10 +56,11 @@ impl Snapshot {
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn traverse(&self, from: Vec<Cid>, limit: usize) -> Result<Vec<Visited>, Error> {
-        self.blocking(move |view| view.traverse(&from, limit)).await
+        self.blocking(move |view| view.traverse(&from)?.take(limit).collect()).await
     }
 
-    /// The DAG of merged blocks as a graph for Graphviz: `dot -Tsvg` draws it. Heads have a double frame. Reads every block.
+    /// The DAG of merged blocks as a graph for Graphviz: `dot -Tsvg` draws it. Heads have a double frame, void blocks a dashed red one, purged
+    /// ones a dotted grey one. Reads every block.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -102,7 +69,7 @@ impl Snapshot {
     }
 
     /// The DAG of merged blocks as text, the highest first, at most so many: height, the end of the CID, what the block
-    /// writes (+) and removes (-), and its parents. ● is a head. Reads every block.
+    /// writes (+) and removes (-), and its parents. ● is a head, ✗ a void block, · a purged one. Walks the whole DAG.
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -116,11 +83,20 @@ impl Snapshot {
         read: impl FnOnce(&dyn AnyView) -> Result<T, ReplicaError> + Send + 'static,
     ) -> Result<T, Error> {
         let view = self.view.clone();
-        match tokio::task::spawn_blocking(move || read(&*view)).await {
-            Ok(read) => read.map_err(Error::Read),
-            // The runtime is shutting down.
-            Err(_) => Err(Error::Closed),
-        }
+        blocking(&self.runtime, move || read(&*view)).await
+    }
+}
+
+/// Reads in a thread that may wait for the disk.
+async fn blocking<T: Send + 'static>(
+    runtime: &runtime::Handle,
+    read: impl FnOnce() -> Result<T, ReplicaError> + Send + 'static,
+) -> Result<T, Error> {
+    match runtime.spawn_blocking(read).await {
+        Ok(read) => read.map_err(Error::Read),
+        Err(error) if error.is_panic() => Err(Error::Read(panicked())),
+        // The runtime is shutting down.
+        Err(_) => Err(Error::Closed),
     }
 }
 

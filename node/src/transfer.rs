@@ -1,6 +1,6 @@
 //! Blocks to and from CAR files.
 
-use crate::{Error, datastore::Handle, snapshot::AnyView, sync::lock};
+use crate::{Error, handle::Handle, sync::lock, view::AnyView};
 use anabranch_car::{CarError, Reader, Writer};
 use anabranch_core::{Bytes, Cid, Input, Outcome, wire::Block};
 use std::{
@@ -108,7 +108,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 pub(crate) async fn export(handle: &Handle, path: &Path, from: Option<Vec<Cid>>) -> Result<Exported, TransferError> {
-    let view = handle.read(|replica| replica.view()).await?;
+    let view = handle.fixed()?;
     let path = path.to_owned();
     blocking(move || {
         let mut part = path.clone().into_os_string();
@@ -181,7 +181,7 @@ impl<'a> Walk<'a> {
                     // A purged block has no body, and what lies below it is reached from elsewhere or purged too.
                     let Some(bytes) = self.view.block(&cid)? else { continue };
                     self.path.push(Visit::Give(cid));
-                    self.path.extend(Block::decode(&bytes).links.into_iter().rev().map(Visit::Enter));
+                    self.path.extend(Block::links(&bytes).into_iter().rev().map(Visit::Enter));
                 }
                 Visit::Give(cid) => {
                     if let Some(bytes) = self.view.block(&cid)? {
@@ -348,9 +348,8 @@ async fn count_merged(handle: &Handle, cids: Vec<Cid>) -> Result<u64, TransferEr
     let mut merged = 0;
     for chunk in cids.chunks(1_000) {
         let chunk = chunk.to_vec();
-        let read = handle.read(move |replica| {
-            chunk.iter().try_fold(0, |merged, cid| Ok(merged + u64::from(replica.is_merged(cid)?)))
-        });
+        let read = handle
+            .view(move |view| chunk.iter().try_fold(0, |merged, cid| Ok(merged + u64::from(view.is_merged(cid)?))));
         merged += read.await?;
     }
     Ok(merged)

@@ -21,7 +21,8 @@ pub struct View<R> {
 }
 
 impl<R: Read> View<R> {
-    pub(super) const fn new(rows: R) -> Self {
+    /// Reads over these rows: those of a store that a replica has, or has left.
+    pub const fn new(rows: R) -> Self {
         Self { rows }
     }
 

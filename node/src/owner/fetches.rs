@@ -1,7 +1,7 @@
 //! Fetches in flight.
 
 use crate::{
-    datastore::WeakHandle,
+    handle::WeakHandle,
     metrics,
     net::{DynSyncer, Fetched},
     transfer,
@@ -13,6 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::{runtime, task::AbortHandle};
+use tracing::{Instrument, debug_span};
 
 /// Asks the syncer, and hands what comes to the owner: for each fetch that is started exactly one input comes, unless
 /// it is superseded or the datastore closes.
@@ -96,7 +97,8 @@ impl Fetches {
                 owner.input(input).await;
             }
         };
-        let task = self.runtime.spawn(fetch).abort_handle();
+        let span = debug_span!(parent: None, "fetch", %cid, peer = from.map(|peer| peer.0), attempt);
+        let task = self.runtime.spawn(fetch.instrument(span)).abort_handle();
         self.numbers += 1;
         self.running.insert(cid, Running { number: self.numbers, attempt, task });
         self.started.push_back((cid, self.numbers));

@@ -1,6 +1,6 @@
 //! Announcements on their way in.
 
-use crate::{datastore::WeakHandle, metrics, net::DynBroadcaster};
+use crate::{handle::WeakHandle, metrics, net::DynBroadcaster};
 use anabranch_core::Input;
 use std::{sync::Arc, time::Duration};
 

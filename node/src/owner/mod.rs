@@ -1,26 +1,29 @@
 //! The owner of the replica: one thread, which steps it, syncs, and answers.
 //!
-//! It takes what waits in its queue as one group: steps all, syncs once, lets the effects that waited for the sync
-//! leave, and then answers the reads. So many callers share one sync, an acknowledgement comes only after the sync, and a read
-//! never shows what a crash could take back.
+//! It takes what waits in its queue as one group: steps all, syncs once, publishes the state for those who read, and lets the effects that
+//! waited for the sync leave. So many callers share one sync, an acknowledgement comes only after the sync, and a read never shows
+//! what a crash could take back, nor waits for what is under way.
 
 mod fetches;
 mod inbox;
 mod outbox;
+mod spans;
 mod timers;
+mod waiting;
 
 use crate::{
     Change, Committed, Error, OpenError, Options,
-    datastore::WeakHandle,
+    handle::WeakHandle,
     message::{Message, Read, Reply},
     metrics,
     net::{DynBroadcaster, DynSyncer},
+    published::Publisher,
     shared::{Fate, Shared},
+    view::AnyView,
     watch::HookThread,
 };
 use anabranch_core::{
-    Batch, Codec, Effect, Error as ReplicaError, Event, Input, Outcome, Progress, Replica, Token, Validator,
-    store::Store,
+    Codec, Effect, Error as ReplicaError, Event, Input, Outcome, Progress, Replica, Token, Validator, store::Store,
 };
 use fetches::Fetches;
 use outbox::Outbox;
@@ -29,41 +32,34 @@ use std::{
     collections::BTreeMap,
     panic::{self, AssertUnwindSafe},
     sync::Arc,
-    time::{Duration, Instant},
+    time::Instant,
 };
 use timers::Timers;
 use tokio::{
     runtime,
     sync::{OwnedSemaphorePermit, mpsc, oneshot},
 };
+use tracing::{Span, debug_span};
+pub(crate) use waiting::batch_bytes;
+use waiting::{Group, Replies, Waiting};
 
-/// A group ends after so many messages …
-const GROUP_MESSAGES_MAX: usize = 1_000;
-/// … or so many bytes of writes and blocks …
-const GROUP_BYTES_MAX: usize = 8 << 20;
-/// … or so much time, so that a read waits no longer than that and a sync.
-const GROUP_TIME_MAX: Duration = Duration::from_millis(10);
+/// Opens the store, a path's say, and opens it again.
+pub(crate) type Opener<S> = Box<dyn FnMut() -> Result<S, OpenError> + Send>;
 
-/// Where the store comes from when it is opened, and opened again.
-pub(crate) enum Source<S> {
-    /// From a function, a path's say.
-    Opener(Box<dyn FnMut() -> Result<S, OpenError> + Send>),
-    /// It was handed over, and is kept.
-    Held(Option<S>),
+/// How those who read see the rows.
+pub(crate) struct Viewer<S, V, C> {
+    /// Gives the rows as they are now.
+    pub(crate) view: Box<ViewOf<S, V, C>>,
+    /// Whether what it has given shows each later commit as well.
+    pub(crate) is_live: bool,
 }
 
-impl<S> Source<S> {
-    fn take(&mut self) -> Result<S, OpenError> {
-        match self {
-            Self::Opener(open) => open(),
-            Self::Held(store) => store.take().ok_or_else(|| OpenError::Thread(String::from("it lost the store"))),
-        }
-    }
-}
+type ViewOf<S, V, C> = dyn Fn(&mut Replica<S, V, C>, &C) -> Result<Arc<dyn AnyView>, ReplicaError> + Send;
 
 /// All that an owner is made of.
 pub(crate) struct Parts<S, V, C> {
-    pub(crate) source: Source<S>,
+    pub(crate) opener: Opener<S>,
+    pub(crate) viewer: Viewer<S, V, C>,
     pub(crate) validator: V,
     pub(crate) codec: C,
     pub(crate) options: Options,
@@ -76,32 +72,12 @@ pub(crate) struct Parts<S, V, C> {
     pub(crate) rebuild: bool,
 }
 
-/// Something that was asked for and has not been answered.
-struct Waiting {
-    reply: Replies,
-    /// Its share of what may wait, given back with the answer.
-    _room: Option<OwnedSemaphorePermit>,
-}
-
-enum Replies {
-    Commit(Reply<Committed>),
-    Ask(Reply<Outcome>),
-}
-
-impl Replies {
-    // Whoever dropped the call does not want to know.
-    fn fail(self, why: Error) {
-        match self {
-            Self::Commit(reply) => drop(reply.send(Err(why))),
-            Self::Ask(reply) => drop(reply.send(Err(why))),
-        }
-    }
-}
-
 /// The owner.
 pub(crate) struct Owner<S, V, C> {
     replica: Option<Replica<S, V, C>>,
-    source: Source<S>,
+    opener: Opener<S>,
+    viewer: Viewer<S, V, C>,
+    publisher: Publisher,
     validator: V,
     codec: C,
     options: Options,
@@ -124,43 +100,25 @@ pub(crate) struct Owner<S, V, C> {
     reads: Vec<Read>,
     /// Who waits for the end, once it has come.
     closing: Option<Option<oneshot::Sender<()>>>,
+    /// Whose call failed with the store: it is told when nothing can be read any more.
+    failed: Option<Replies>,
     group: Group,
+    /// The task that runs.
+    task: Option<Span>,
 }
 
-/// What a group has taken in.
-struct Group {
-    begun: Instant,
-    messages: usize,
-    bytes: usize,
-    asked: usize,
-}
-
-impl Group {
-    fn new() -> Self {
-        Self { begun: Instant::now(), messages: 0, bytes: 0, asked: 0 }
-    }
-
-    fn is_full(&self) -> bool {
-        self.messages >= GROUP_MESSAGES_MAX || self.bytes >= GROUP_BYTES_MAX || self.begun.elapsed() >= GROUP_TIME_MAX
-    }
-}
-
-impl<S, V, C> Owner<S, V, C>
-where
-    S: Store,
-    S::Snapshot: Send + Sync + 'static,
-    V: Validator + Clone,
-    C: Codec + Clone,
-{
+impl<S: Store, V: Validator + Clone, C: Codec + Clone> Owner<S, V, C> {
     /// Opens the store; says how that went; and if well, serves the queue to the end.
     pub(crate) fn run(parts: Parts<S, V, C>, queue: mpsc::Receiver<Message>, opened: Reply<(), OpenError>) {
-        let Parts { source, validator, codec, options, shared, handle, runtime, broadcaster, syncer, hooks, rebuild } =
-            parts;
+        let Parts { opener, viewer, validator, codec, options, shared, handle, runtime, .. } = parts;
+        let Parts { broadcaster, syncer, hooks, rebuild, .. } = parts;
         let inbox = broadcaster.clone().map(|from| (runtime.clone(), from, handle.clone()));
         let fetches = Fetches::new(runtime.clone(), syncer.clone(), handle.clone(), &options);
         let mut owner = Self {
             replica: None,
-            source,
+            opener,
+            viewer,
+            publisher: Publisher::new(),
             validator,
             codec,
             shared,
@@ -178,7 +136,9 @@ where
             tokens: 0,
             reads: Vec::new(),
             closing: None,
+            failed: None,
             group: Group::new(),
+            task: None,
         };
         let done = owner.open();
         let is_open = done.is_ok();
@@ -194,7 +154,8 @@ where
 
     /// Opens the store, and makes durable and announces what it holds.
     fn open(&mut self) -> Result<(), OpenError> {
-        let store = self.source.take()?;
+        let _span = tracing::info_span!("open", rebuild = self.rebuild).entered();
+        let store = (self.opener)()?;
         let (config, validator) = (self.options.replica.clone(), self.validator.clone());
         let open = if self.rebuild { Replica::open_rebuilding_with_codec } else { Replica::open_with_codec };
         let replica = open(store, config, validator, self.codec.clone(), &mut self.out)?;
@@ -237,6 +198,7 @@ where
     /// Takes what waits, as far as a group goes, and makes it durable.
     fn group(&mut self, first: Option<Message>) -> Result<(), ReplicaError> {
         self.group = Group::new();
+        let span = debug_span!("group", messages = tracing::field::Empty, asked = tracing::field::Empty).entered();
         let mut next = first;
         loop {
             match next {
@@ -253,6 +215,7 @@ where
             }
             next = self.queue.try_recv().ok();
         }
+        span.record("messages", self.group.messages).record("asked", self.group.asked);
         self.sync()?;
         self.answer_reads();
         Ok(())
@@ -265,11 +228,11 @@ where
     fn take(&mut self, message: Message) -> Result<(), ReplicaError> {
         self.group.messages += 1;
         match message {
-            Message::Commit { batch, reply, room } => {
+            Message::Commit { batch, reply, room, caller } => {
                 self.group.bytes += batch_bytes(&batch);
-                self.ask(|token| Input::Commit { token, batch }, Replies::Commit(reply), room)
+                self.ask(|token| Input::Commit { token, batch }, Replies::Commit(reply), room, &caller)
             }
-            Message::Ask { what, reply, room } => self.ask(what, Replies::Ask(reply), room),
+            Message::Ask { what, reply, room } => self.ask(what, Replies::Ask(reply), room, &Span::none()),
             Message::Input { input, room } => {
                 self.fetches.answered(&input);
                 if let Input::Block { bytes, .. } = &input {
@@ -303,6 +266,7 @@ where
         input: impl FnOnce(Token) -> Input,
         reply: Replies,
         room: Option<OwnedSemaphorePermit>,
+        caller: &Span,
     ) -> Result<(), ReplicaError> {
         if self.replica.is_none() {
             reply.fail(self.shared.error());
@@ -311,14 +275,21 @@ where
         self.tokens += 1;
         let token = Token(self.tokens);
         self.group.asked += 1;
-        match self.step(input(token)) {
+        let input = input(token);
+        if self.viewer.is_live && matches!(input, Input::Rebuild { .. }) {
+            // Its first step clears rows that would be seen cleared.
+            self.publish(Err(ReplicaError::Rebuilding));
+        }
+        let span = spans::step(&input);
+        span.follows_from(caller);
+        match self.step_in(&span, input) {
             Ok(()) => {
                 self.asked.insert(token, Waiting { reply, _room: room });
                 self.release_refused();
                 Ok(())
             }
             Err(why) => {
-                reply.fail(Error::Stopped(why.clone()));
+                self.failed = Some(reply);
                 Err(why)
             }
         }
@@ -326,9 +297,20 @@ where
 
     /// Steps the replica, if there is one, and carries out what waits for no sync.
     fn step(&mut self, input: Input) -> Result<(), ReplicaError> {
+        let span = spans::step(&input);
+        self.step_in(&span, input)
+    }
+
+    fn step_in(&mut self, span: &Span, input: Input) -> Result<(), ReplicaError> {
         let Some(replica) = &mut self.replica else { return Ok(()) };
         self.dirty = true;
-        let done = replica.step(input, &mut self.out);
+        let task = self.task.clone().filter(|_| matches!(input, Input::Continue));
+        let done = task.unwrap_or_else(Span::none).in_scope(|| span.in_scope(|| replica.step(input, &mut self.out)));
+        match (replica.task(), &self.task) {
+            (Some(status), None) => self.task = Some(spans::task(status)),
+            (None, Some(_)) => self.task = None,
+            _ => {}
+        }
         self.sort();
         done.map(drop)
     }
@@ -355,16 +337,34 @@ where
     fn sync(&mut self) -> Result<(), ReplicaError> {
         let Some(replica) = self.replica.as_mut().filter(|_| self.dirty) else { return Ok(()) };
         let begun = Instant::now();
-        replica.sync()?;
+        debug_span!("sync").in_scope(|| replica.sync())?;
         self.dirty = false;
         metrics::synced(begun.elapsed(), self.group.asked);
         metrics::state(&replica.stats(), self.fetches.running());
         tracing::trace!(messages = self.group.messages, asked = self.group.asked, bytes = self.group.bytes, took = ?begun.elapsed(), "synced");
+        // Before anything is acknowledged or told, so that whoever looks then sees it.
+        let view = match (self.viewer.view)(replica, &self.codec) {
+            Err(why) if why != ReplicaError::Rebuilding => return Err(why),
+            view => view,
+        };
+        self.publish(view);
         // Who writes and then looks at what a watcher was told finds the write there.
         let (told, others): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.held).into_iter().partition(|effect| matches!(effect, Effect::Notify(_)));
         told.into_iter().chain(others).for_each(|effect| self.release(effect));
         Ok(())
+    }
+
+    fn publish(&self, view: Result<Arc<dyn AnyView>, ReplicaError>) {
+        let stats = self.replica.as_ref().map(Replica::stats).unwrap_or_default();
+        self.publisher.publish(&self.shared.published, view, stats);
+    }
+
+    /// Nothing is to be read from now on, and nobody reads any more when this returns.
+    fn withdraw(&mut self) {
+        if !self.publisher.withdraw(&self.shared.published, self.options.close_timeout) {
+            tracing::warn!(limit = ?self.options.close_timeout, "a read that is under way keeps the store open");
+        }
     }
 
     fn release(&mut self, effect: Effect) {
@@ -418,7 +418,6 @@ where
 
     fn answer_reads(&mut self) {
         let Some(replica) = &mut self.replica else { return };
-        metrics::reads(self.reads.len());
         self.reads.drain(..).for_each(|read| read(replica));
     }
 
@@ -427,19 +426,21 @@ where
         tracing::error!(error = %why, "the store failed; the datastore has stopped until it is reopened");
         metrics::stopped();
         self.shared.set_fate(Fate::Stopped(why.clone()));
+        self.withdraw();
         self.timers.stop();
         self.fetches.stop();
         self.held.clear();
         self.out.clear();
         self.dirty = false;
+        if let Some(reply) = self.failed.take() {
+            reply.fail(Error::Stopped(why.clone()));
+        }
         for waiting in std::mem::take(&mut self.asked).into_values() {
             waiting.reply.fail(Error::Unknown(why.clone()));
         }
         self.reads.clear();
-        let store = self.replica.take().map(Replica::into_store);
-        if let Source::Held(held) = &mut self.source {
-            *held = store;
-        }
+        self.task = None;
+        self.replica = None;
     }
 
     /// The end: announcements leave, the store is closed, and whoever waits for that is told.
@@ -457,6 +458,7 @@ where
             tracing::warn!(limit = ?self.options.close_timeout, "closed before a hook had returned");
         }
         self.shared.set_fate(Fate::Closed);
+        self.withdraw();
         self.shared.events.end();
         self.shared.watchers.end();
         for waiting in std::mem::take(&mut self.asked).into_values() {
@@ -486,14 +488,4 @@ fn panicked(panic: &(dyn Any + Send)) -> ReplicaError {
     let text = panic.downcast_ref::<&str>().copied();
     let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a message");
     ReplicaError::Store(format!("a panic in the thread that owns it: {}", text.replace('\n', "; ")))
-}
-
-/// What a batch weighs.
-pub(crate) fn batch_bytes(batch: &Batch) -> usize {
-    use anabranch_core::Write;
-    let write = |write: &Write| match write {
-        Write::Put(key, value) => key.as_bytes().len() + value.len(),
-        Write::Delete(key) => key.as_bytes().len(),
-    };
-    batch.writes.iter().map(write).sum()
 }

@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 use tokio::{runtime, sync::Notify};
+use tracing::{Instrument, debug_span};
 
 /// Bytes of announcements that wait, at most: the oldest are dropped (all heads are announced again in the next round).
 const WAITING_BYTES_MAX: usize = 4 << 20;
@@ -114,7 +115,7 @@ async fn send_all(state: Arc<State>, to: Arc<dyn DynBroadcaster>, delay: Duratio
         let message = lock(&state.waiting).take_message();
         if let Some(message) = message {
             let bytes = message.len();
-            match to.broadcast(message).await {
+            match to.broadcast(message).instrument(debug_span!("broadcast", bytes)).await {
                 Ok(()) => metrics::broadcast_sent(bytes),
                 Err(error) => {
                     metrics::broadcast_failed();

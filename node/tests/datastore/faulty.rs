@@ -27,6 +27,8 @@ struct State {
 /// What fails next, once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
+    /// A read fails.
+    Read,
     /// A commit fails, and nothing of it is there.
     Commit,
     /// A sync fails, and what it was to keep is lost.
@@ -87,6 +89,9 @@ pub(crate) struct FaultyStore {
 
 impl Read for FaultyStore {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
+        if self.disk.take(Fault::Read) {
+            return Err(StoreError::Io("the test made a read fail".into()));
+        }
         self.rows.get(table, key)
     }
 
@@ -117,7 +122,7 @@ impl Store for FaultyStore {
             state = self.disk.changed.wait(state).unwrap();
         }
         state.waiting -= 1;
-        let fault = state.fault.take_if(|fault| *fault != Fault::Commit);
+        let fault = state.fault.take_if(|fault| matches!(fault, Fault::SyncLoses | Fault::SyncKeeps));
         if fault != Some(Fault::SyncLoses) {
             state.durable = self.rows.unshared();
         }

@@ -56,7 +56,7 @@ async fn a_snapshot_is_walked_from_the_highest_down() {
 /// Hazard 13 with real tasks: a replica that knows that history is missing waits before it writes, so its put does not lose to that history.
 #[tokio::test(flavor = "multi_thread")]
 async fn hazard_13_a_write_waits_for_the_history_that_is_known_to_be_missing() {
-    let latency = Duration::from_millis(10)..=Duration::from_millis(10);
+    let latency = Duration::from_millis(40)..=Duration::from_millis(40);
     let network = LocalNetwork::with(LocalNetworkOptions { latency, ..LocalNetworkOptions::default() });
     let old = fast().network(network.join()).memory().await.unwrap();
     for _ in 0..20 {

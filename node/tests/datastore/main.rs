@@ -2,11 +2,17 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod basics;
+mod calls;
+mod codec;
 mod durability;
 mod faulty;
 mod following;
 mod kit;
 mod network;
+mod opening;
+mod options;
+mod puppet;
+mod reading;
 mod support;
 mod tasks;
 mod transfer;
