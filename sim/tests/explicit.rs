@@ -2,13 +2,15 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use anabranch_sim::{
-    outcome::RunReport,
+    choices::Choice,
+    observe::What,
+    outcome::{OperationKind, RunReport},
     plan::Plan,
-    record::{Header, RecordError, Recorder, Recording, explicit, fault_notes},
+    record::{Header, RecordError, Recorder, Recording, explicit, fault_notes, first_difference},
     run::{run, run_plan},
-    scenario::Scenario,
+    scenario::{Family, FaultKind, Scenario},
 };
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 fn recorded(scenario: &Scenario, seed: u64) -> (RunReport, Recorder, Plan) {
     let mut recorder = Recorder::default();
@@ -37,6 +39,81 @@ fn an_explicit_run_has_the_trace_of_the_seeded_one_and_needs_no_seed() {
         assert_eq!(listed.verdict, seeded.verdict);
         assert_eq!((listed.faults, listed.state), (seeded.faults, seeded.state));
     }
+}
+
+/// What runs of a test had in them.
+#[derive(Default)]
+struct Had {
+    asked: BTreeSet<FaultKind>,
+    effective: BTreeSet<FaultKind>,
+    operations: BTreeSet<OperationKind>,
+    choices: BTreeSet<Choice>,
+    joiners_out_of_order: bool,
+}
+
+/// The explicit form of a run is written, read again, equal, and the same run.
+#[track_caller]
+fn round_trip(scenario: &Scenario, seed: u64, had: &mut Had) {
+    let (seeded, recorder, _) = recorded(scenario, seed);
+    let lists = explicit(scenario, seed, &recorder.events);
+    let text = lists.to_toml();
+    let mut read =
+        Scenario::parse(&text, "explicit.toml").unwrap_or_else(|error| panic!("seed {seed}: {error}\n{text}"));
+    // It follows from a length and a number, and nothing is drawn from it any more.
+    assert!((read.workload.rate - lists.workload.rate).abs() < 1e-6, "seed {seed}");
+    read.workload.rate = lists.workload.rate;
+    assert_eq!(read, lists, "seed {seed}\n{text}");
+    let (listed, again, _) = recorded(&read, seed + 1000);
+    let difference = first_difference(&recorder.events, &again.events);
+    assert_eq!((difference, &listed.trace), (None, &seeded.trace), "seed {seed}");
+    assert_eq!((listed.verdict, listed.faults, listed.state), (seeded.verdict, seeded.faults.clone(), seeded.state));
+    assert_eq!(read.to_toml(), text, "seed {seed}: what is written is read and written the same");
+
+    had.asked.extend(seeded.faults.keys());
+    had.effective.extend(seeded.faults.iter().filter(|(_, count)| count.effective > 0).map(|(kind, _)| *kind));
+    for seen in &recorder.events {
+        match &seen.what {
+            What::Operation { kind, .. } => drop(had.operations.insert(*kind)),
+            What::Chose { choice, .. } => drop(had.choices.insert(*choice)),
+            _ => {}
+        }
+    }
+    let joins: Vec<_> = read.replicas.iter().filter_map(|replica| replica.joins_at).collect();
+    had.joiners_out_of_order |= !joins.is_sorted();
+}
+
+/// Each family of faults by itself, and all of them together, with many seeds: what a swarm draws of workloads, settings,
+/// faults and hostile peers survives being written down.
+#[test]
+fn whatever_a_swarm_draws_is_written_read_and_run_again() {
+    let base = |more: &str| {
+        let text = format!(
+            "replicas = 4\nduration = \"5s\"\n[workload]\nrate = 12\nmix = {{ put = 4, delete = 2, batch = 1, get = 1 }}\n{more}"
+        );
+        Scenario::parse(&text, "swarm.toml").unwrap()
+    };
+    let mut had = Had::default();
+    for family in Family::ALL {
+        let name = serde_json::to_string(&family).unwrap();
+        let scenario = base(&format!("[swarm]\noff = 0.0\nfamilies = [{name}]\n"));
+        // Their members are many.
+        let seeds = if matches!(family, Family::Disk | Family::Hostile) { 24 } else { 8 };
+        (0..seeds).for_each(|seed| round_trip(&scenario, seed, &mut had));
+    }
+    let all = base("[swarm]\noff = 0.3\n");
+    (100..150).for_each(|seed| round_trip(&all, seed, &mut had));
+    // No swarm cuts the power; and files name who joins in any order.
+    let more = "[disk]\nengine = \"redb\"\n[[join]]\nat = \"3s\"\nreplica = \"late\"\n[[join]]\nat = \"1s\"\nreplica = \"early\"\n\
+                [[power_cut]]\nat = \"1s\"\nreplica = \"r1\"\nwrite = 7\n[swarm]\noff = 0.6\n";
+    (200..210).for_each(|seed| round_trip(&base(more), seed, &mut had));
+
+    // A kind that no run had would not have been tried.
+    let missing: Vec<_> = had.asked.difference(&had.effective).collect();
+    assert!(missing.is_empty(), "no run had {missing:?}");
+    assert!(had.effective.len() >= 40, "{} kinds", had.effective.len());
+    assert_eq!(had.operations.len(), 4, "{:?}", had.operations);
+    assert_eq!(had.choices.len(), Choice::ALL.len(), "{:?}", had.choices);
+    assert!(had.joiners_out_of_order);
 }
 
 #[test]

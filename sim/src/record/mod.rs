@@ -8,17 +8,18 @@ pub use file::{Header, RecordError, VERSION};
 
 use crate::{
     choices::ChoiceKey,
-    engine::nanoseconds,
+    engine::{Key, Time, nanoseconds},
     explicit::Explicit,
-    observe::{Blob, Observer, Seen, What},
-    outcome::OperationKind,
+    observe::{Observer, Seen, What},
     plan::Plan,
     scenario::{Fault, Party, Scenario},
-    workload::{Action, Operation},
+    workload::{Operation, Operations},
 };
-use anabranch_core::{Batch, DagName, Key};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Keeps every event of a run in memory.
 #[derive(Clone, Debug, Default)]
@@ -90,16 +91,10 @@ pub fn fault_notes(plan: &Plan) -> Vec<FaultNote> {
 pub fn explicit(scenario: &Scenario, seed: u64, events: &[Seen]) -> Scenario {
     let scenario = scenario.drawn(seed);
     let plan = Plan::new(&scenario, seed);
-    let mut operations = BTreeMap::new();
     let mut deliveries = BTreeMap::new();
     let mut choices = BTreeMap::new();
     for seen in events {
         match &seen.what {
-            What::Operation { number, kind, dag, writes, .. } => {
-                let replica = seen.party.unwrap_or(Party(0));
-                let operation = Operation { index: *number, at: seen.at, replica, action: action(*kind, dag, writes) };
-                operations.insert(*number, operation);
-            }
             What::Sent { message, fate, .. } => {
                 deliveries.insert(*message, *fate);
             }
@@ -111,6 +106,7 @@ pub fn explicit(scenario: &Scenario, seed: u64, events: &[Seen]) -> Scenario {
             _ => {}
         }
     }
+    let operations = operations(&scenario, seed, events.last().map_or(0, |seen| seen.at));
     Scenario {
         faults: plan.faults.into_iter().map(|(_, fault)| fault).collect(),
         churn: None,
@@ -124,16 +120,9 @@ pub fn explicit(scenario: &Scenario, seed: u64, events: &[Seen]) -> Scenario {
     }
 }
 
-fn action(kind: OperationKind, dag: &str, writes: &[(String, Option<Blob>)]) -> Action {
-    match (kind, writes) {
-        (OperationKind::Get, [(key, _), ..]) => Action::Get(Key::new(key)),
-        _ => {
-            let batch = Batch::for_dag(DagName::new(dag));
-            let batch = writes.iter().fold(batch, |batch, (key, value)| match value {
-                Some(Blob(value)) => batch.put(key, value.clone()),
-                None => batch.delete(key),
-            });
-            Action::Write(kind, batch)
-        }
-    }
+/// The operations until then. The events do not tell them: one whose replica stands still is made later than it is due, or never.
+fn operations(scenario: &Scenario, seed: u64, until: Time) -> BTreeMap<u64, Operation> {
+    let (all, none) = (Operations::new(scenario, &Key::of_seed(seed)), BTreeSet::new());
+    let due = |from: u64| all.next(from, &none).filter(|operation| operation.at <= until);
+    std::iter::successors(due(0), |last| due(last.index + 1)).map(|operation| (operation.index, operation)).collect()
 }

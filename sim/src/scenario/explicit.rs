@@ -320,7 +320,8 @@ fn write_operation(operation: &Operation, names: &write::Names<'_>) -> String {
 }
 
 fn kind_of(kind: u8) -> MessageKind {
-    let kinds = [MessageKind::Broadcast, MessageKind::Request, MessageKind::Block, MessageKind::NotFound];
+    let kinds =
+        [MessageKind::Broadcast, MessageKind::Request, MessageKind::Block, MessageKind::NotFound, MessageKind::Other];
     kinds.into_iter().find(|known| *known as u8 == kind).unwrap_or(MessageKind::Broadcast)
 }
 

@@ -60,6 +60,13 @@ impl Scenario {
         out.unless("sync_delay", &times(*sync_delay), &times(super::check::DEFAULT_SYNC_DELAY));
         out.unless("engine", &named(engine), &named(&super::Engine::Memory));
         out.core(core);
+        // Whoever joins is numbered by his place among the others who do, not by when he comes.
+        for Replica { name, joins_at } in replicas {
+            if let Some(at) = joins_at {
+                out.strikes("join", *at, None, None, &names);
+                out.field("replica", &text(name));
+            }
+        }
         for TimedFault { at, fault } in faults {
             out.fault(*at, fault, &names);
         }
@@ -241,7 +248,8 @@ impl Text {
                     DiskFate::RolledBack(to) => self.field("restore", &time(*to)),
                 }
             }
-            Fault::Join { replica } => self.strikes("join", at, None, Some(*replica), names),
+            // Written with the replicas.
+            Fault::Join { replica: _ } => {}
             Fault::Leave(Leave { replica, clean, returns }) => {
                 self.strikes("leave", at, None, Some(*replica), names);
                 self.unless("clean", &clean.to_string(), "false");

@@ -257,8 +257,12 @@ impl<S: System> World<'_, S> {
     /// A process ends: what is volatile is gone, and of its disk what the fault says.
     pub(super) fn stop(&mut self, replica: Party, cause: Cause, fate: DiskFate) -> Loss {
         let unsynced = self.seats[replica.index()].process.unsynced();
-        let kept = self.choose(Choice::Kept, replica, cause, 0, (0, unsynced));
-        let harm = self.choose(Choice::Harm, replica, cause, 0, (0, u64::MAX >> 1));
+        // A disk that does harm may stop its replica more than once.
+        let stops = self.stops.entry((replica, cause)).or_default();
+        let n = *stops;
+        *stops += 1;
+        let kept = self.choose(Choice::Kept, replica, cause, n, (0, unsynced));
+        let harm = self.choose(Choice::Harm, replica, cause, n, (0, u64::MAX >> 1));
         let seat = &mut self.seats[replica.index()];
         seat.life += 1;
         seat.sync_is_set = false;

@@ -94,6 +94,10 @@ pub(crate) struct World<'a, S: System> {
     plan: Plan,
     choices: Choices,
     operations: Operations<'a>,
+    /// How often each cause has stopped a replica.
+    stops: BTreeMap<(Party, Cause), u64>,
+    /// From this number on none is in the queue or behind it, but one.
+    operations_from: u64,
     now: Time,
     queue: Queue<Event>,
     trace: Trace,
@@ -147,6 +151,8 @@ impl<'a, S: System> World<'a, S> {
             seed,
             choices: choices.clone(),
             operations: Operations::new(scenario, &root),
+            stops: BTreeMap::new(),
+            operations_from: 0,
             now: 0,
             queue: Queue::new(),
             trace: Trace::new(),
@@ -244,6 +250,12 @@ impl<'a, S: System> World<'a, S> {
     }
 
     fn handle(&mut self, event: Event) -> Outcome {
+        // One whose process stands still waits, or is lost; the others go on.
+        if let Event::Operation(operation) = &event
+            && operation.index >= self.operations_from
+        {
+            self.schedule_operation(operation.index + 1);
+        }
         let Some(event) = self.unless_paused(event) else { return Ok(()) };
         match event {
             Event::Operation(operation) => self.operate(*operation),
@@ -343,6 +355,7 @@ impl<'a, S: System> World<'a, S> {
     // Operations.
 
     fn schedule_operation(&mut self, from: u64) {
+        self.operations_from = from;
         if let Some(operation) = self.operations.next(from, &self.plan.without) {
             self.queue.push(operation.at, Event::Operation(Box::new(operation)));
         }
@@ -350,7 +363,6 @@ impl<'a, S: System> World<'a, S> {
 
     fn operate(&mut self, operation: Operation) -> Outcome {
         let index = operation.index;
-        self.schedule_operation(index + 1);
         let kind = operation.action.kind();
         let replica = operation.replica;
         let is_up = self.is_present(replica);
