@@ -154,8 +154,8 @@ fn a_failure_is_shrunk_to_a_scenario_that_fails_in_the_same_way() {
         let before = to.split(what).next().unwrap();
         before.split_whitespace().last().unwrap().parse().unwrap()
     };
-    assert!(number(" operations") + number(" faults") <= 10, "{to}");
-    assert!(number(" replicas") == 2, "two are enough not to converge: {to}");
+    assert!(number(" operation") + number(" fault") <= 10, "{to}");
+    assert!(number(" replica") == 2, "two are enough not to converge: {to}");
     assert!(!kept.join("shrunk.toml.partial").exists(), "the state is gone");
     let ran = anabranch(["run", text(&small)]);
     assert_eq!(ran.code, Some(0), "its expectation and its pinned trace are met: {}{}", ran.out, ran.err);
@@ -169,6 +169,14 @@ fn a_failure_is_shrunk_to_a_scenario_that_fails_in_the_same_way() {
         assert!(story.out.contains(part), "no {part:?} in {}", story.out);
     }
     assert!(anabranch(["explain", text(&kept), "--whole"]).out.contains("What became of block …"));
+    // The whole run is drawn from its recording, and the small one from the small scenario.
+    let page = kept.join("run.html");
+    let events = |more: &[&str]| {
+        let answer = anabranch(["explain", text(&kept), "--html", text(&page)].iter().chain(more));
+        assert_eq!(answer.code, Some(0), "{}", answer.err);
+        fs::read_to_string(&page).unwrap().matches("\"k\":").count()
+    };
+    assert!(events(&["--whole"]) > events(&[]));
 }
 
 #[test]

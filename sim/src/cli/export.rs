@@ -35,39 +35,43 @@ pub(crate) struct Exports {
 }
 
 impl Exports {
-    pub(super) fn is_empty(&self) -> bool {
-        self.files().next().is_none()
-    }
-
     fn files(&self) -> impl Iterator<Item = &PathBuf> {
         [&self.html, &self.events, &self.shiviz, &self.dot].into_iter().flatten()
     }
 
     /// Whether the outputs can be written at all: asked before anything is run.
     pub(super) fn check(&self) -> Result<(), Stop> {
-        let problem = |path: &PathBuf| {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty())?;
-            (!parent.is_dir()).then(|| {
-                format!(
-                    "{} cannot be written: {} is no folder; make it, or give another file",
-                    path.display(),
-                    parent.display()
-                )
-            })
-        };
-        let problems: Vec<String> = self.files().filter_map(problem).collect();
+        let problems: Vec<String> = self.files().filter_map(|path| no_folder(path)).collect();
         if problems.is_empty() { Ok(()) } else { Err(Stop::Bad(problems)) }
     }
 
-    /// Writes all that is asked for.
+    /// Writes all that is asked for of a run.
     pub(super) fn write(
         &self,
         scenario: &Scenario,
         (ended, recording): (&Ended, &Recording),
         out: &mut Out,
     ) -> Result<(), Stop> {
+        let message = match ended {
+            Ended::Report(report) => report.verdict.to_string(),
+            Ended::Panicked(why) => why.clone(),
+        };
+        let subject = Subject { signature: Signature::of(ended, scenario), message };
+        self.write_recording(&scenario.description, subject, recording, out)
+    }
+
+    /// Writes all that is asked for of a run that was recorded earlier.
+    pub(super) fn write_recording(
+        &self,
+        description: &str,
+        subject: Subject,
+        recording: &Recording,
+        out: &mut Out,
+    ) -> Result<(), Stop> {
         if let Some(path) = &self.html {
-            let heading = heading(scenario, ended, recording);
+            let story = if subject.signature.is_passed() { Vec::new() } else { explain(recording, &subject) };
+            let Subject { signature, message } = subject;
+            let heading = Heading { description: description.to_owned(), verdict: message, signature, story };
             write(path, out, |to| html::write(recording, &heading, to))?;
         }
         if let Some(path) = &self.shiviz {
@@ -88,15 +92,16 @@ impl Exports {
     }
 }
 
-fn heading(scenario: &Scenario, ended: &Ended, recording: &Recording) -> Heading {
-    let signature = Signature::of(ended, scenario);
-    let verdict = match ended {
-        Ended::Report(report) => report.verdict.to_string(),
-        Ended::Panicked(why) => why.clone(),
-    };
-    let subject = Subject { signature, message: verdict };
-    let story = if subject.signature.is_passed() { Vec::new() } else { explain(recording, &subject) };
-    Heading { description: scenario.description.clone(), verdict: subject.message, signature: subject.signature, story }
+/// What is wrong where a file is to be written into a folder that is not there: said before anything is run.
+pub(super) fn no_folder(path: &Path) -> Option<String> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty())?;
+    (!parent.is_dir()).then(|| {
+        format!(
+            "{} cannot be written: {} is no folder; make it, or give another file",
+            path.display(),
+            parent.display()
+        )
+    })
 }
 
 fn write(path: &Path, out: &mut Out, content: impl FnOnce(&mut dyn Write) -> io::Result<()>) -> Result<(), Stop> {

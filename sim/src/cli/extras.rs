@@ -8,7 +8,7 @@ use super::{
 use anabranch_sim::schema;
 use clap::CommandFactory;
 use clap_complete::Shell;
-use std::path::Path;
+use std::{fs, io, path::Path, process};
 
 /// Prints the JSON Schema of scenario files.
 pub(super) fn print_schema(out: &mut Out) -> Result<Code, Stop> {
@@ -33,13 +33,26 @@ pub(super) fn man(folder: Option<&Path>, out: &mut Out) -> Result<Code, Stop> {
             out.text(String::from_utf8_lossy(&page))?;
         }
         Some(folder) => {
-            let written =
-                std::fs::create_dir_all(folder).and_then(|()| clap_mangen::generate_to(Cli::command(), folder));
-            written.map_err(|error| {
+            pages(folder).map_err(|error| {
                 Stop::bad(format!("{} cannot be written: {error}; give another folder", folder.display()))
             })?;
             out.line(format_args!("written: {}", folder.display()))?;
         }
     }
     Ok(Code::Passed)
+}
+
+/// Writes all pages into a draft beside them first, so that none is there by half.
+fn pages(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder)?;
+    let draft = folder.join(format!(".anabranch-man.{}.tmp", process::id()));
+    let written =
+        fs::create_dir(&draft).and_then(|()| clap_mangen::generate_to(Cli::command(), &draft)).and_then(|()| {
+            fs::read_dir(&draft)?.try_for_each(|page| {
+                let page = page?;
+                fs::rename(page.path(), folder.join(page.file_name()))
+            })
+        });
+    let removed = fs::remove_dir_all(&draft);
+    written.and(removed)
 }

@@ -21,10 +21,11 @@ mod show;
 mod shrink;
 mod tell;
 mod text;
+mod values;
 
 pub(crate) use out::Out;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, error::ErrorKind};
 use exit::{Code, Stop};
 use std::{ffi::OsString, path::PathBuf, process::ExitCode};
 
@@ -146,9 +147,27 @@ pub(crate) struct Format {
 pub(crate) fn parse(arguments: impl Iterator<Item = OsString>) -> Result<Option<Command>, Stop> {
     match Cli::try_parse_from(arguments) {
         Ok(cli) => Ok(cli.command),
-        Err(error) if error.use_stderr() => Err(Stop::Usage(error.render().to_string())),
+        // The help of a command that needs another one after it.
+        Err(error) if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Err(Stop::Usage(error.render().to_string()))
+        }
+        Err(error) if error.use_stderr() => Err(Stop::Usage(one_line(&error.render().to_string()))),
         Err(error) => Err(Stop::Help(error.render().to_string())),
     }
+}
+
+/// What clap says of wrong arguments, in one line.
+fn one_line(text: &str) -> String {
+    let lines =
+        text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("For more information"));
+    let mut whole = lines.fold(String::new(), |mut whole, line| {
+        if !whole.is_empty() {
+            whole.push_str(if whole.ends_with([':', ',']) { " " } else { "; " });
+        }
+        whole + &line.replacen("Usage: ", "usage: ", 1)
+    });
+    whole.push_str("; `--help` tells more\n");
+    whole
 }
 
 /// Does what was asked for.

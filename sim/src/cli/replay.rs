@@ -9,6 +9,7 @@ use super::{
     report,
     run::{Finished, Outcome},
     text::quoted,
+    values,
 };
 use anabranch_sim::{
     failure::{self, Failure, Folder},
@@ -27,7 +28,7 @@ pub(crate) struct ReplayArguments {
     #[arg(value_name = "FAILURE|FILE.toml")]
     what: PathBuf,
     /// The seed, for a scenario file. Without it, the one that the scenario names, or 0.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// For a folder: run its scenario with its seed, instead of its explicit form.
     #[arg(long)]

@@ -3,10 +3,12 @@
 use super::{
     determinism,
     exit::{Code, Stop},
-    explain, interrupt, json, junit,
+    explain,
+    export::no_folder,
+    interrupt, json, junit,
     load::{self, Loaded},
     out::Out,
-    pool, replay, report, text,
+    pool, replay, report, text, values,
 };
 use anabranch_sim::{
     failure::Failure,
@@ -36,13 +38,13 @@ pub(crate) struct RunArguments {
     #[arg(value_name = "PATHS")]
     paths: Vec<PathBuf>,
     /// Run with this seed. Without it, the one that the scenario names, or 0.
-    #[arg(long, value_name = "N", conflicts_with = "seeds")]
+    #[arg(long, value_name = "N", value_parser = values::seed, allow_negative_numbers = true, conflicts_with = "seeds")]
     seed: Option<u64>,
     /// Run with each of these seeds; B itself is left out (A..=B takes it in).
-    #[arg(long, value_name = "A..B", value_parser = seeds)]
+    #[arg(long, value_name = "A..B", value_parser = values::seeds)]
     seeds: Option<Range<u64>>,
     /// Threads to run on; as many as there are cores unless told. No result depends on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
     /// Write one JSON object a run, each in a line, to FILE once all are done; `-` is stdout, and the report for people goes to stderr then.
     #[arg(long, value_name = "FILE|-")]
@@ -59,20 +61,6 @@ pub(crate) struct RunArguments {
     /// Tell every event of one run, a line each: what `--check-determinism` compares.
     #[arg(long, hide = true)]
     tell_events: bool,
-}
-
-/// Reads `3..10` or `3..=9`.
-pub(super) fn seeds(text: &str) -> Result<Range<u64>, String> {
-    let expected = || String::from("expected two numbers, such as 0..100: from the first to below the second");
-    let (from, to) = text.split_once("..").ok_or_else(expected)?;
-    let (to, inclusive) = to.strip_prefix('=').map_or((to, false), |to| (to, true));
-    let from: u64 = from.parse().map_err(|_| expected())?;
-    let to: u64 = to.parse().map_err(|_| expected())?;
-    let to = if inclusive { to.checked_add(1).ok_or_else(expected)? } else { to };
-    if from >= to {
-        return Err(format!("no seed is in it; expected the second number to be over {from}"));
-    }
-    Ok(from..to)
 }
 
 /// A run that has ended, one way or another.
@@ -169,6 +157,8 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
     if arguments.check_determinism {
         return plan.check_determinism(out);
     }
+    let problem = arguments.junit.as_deref().and_then(no_folder);
+    problem.map_or(Ok(()), |problem| Err(Stop::bad(problem)))?;
     let mut sink = json::Sink::open(arguments.json.as_deref())?;
     let workers = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let explained = arguments.paths.is_empty() && plan.total == 1;
@@ -202,11 +192,9 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
                 if let Some(folder) = &kept {
                     people.line(format_args!("kept: {}", folder.display()))?;
                 }
-                interrupt::check(&format!(
-                    "{} of {} runs are done; nothing of the rest is kept",
-                    number + 1,
-                    plan.total
-                ))?;
+                if number + 1 < plan.total {
+                    interrupt::check(&plan.left_out(number + 1, arguments))?;
+                }
                 // Whoever reads along sees each run when it is done.
                 out.flush()
             })
@@ -258,6 +246,14 @@ impl<'a> Plan<'a> {
         let own = loaded.scenario.expect.seed.unwrap_or(0);
         let seed = self.seeds.as_ref().map(|seeds| seeds.start + number % self.seeds_each);
         (loaded, seed.or(self.seed).unwrap_or(own))
+    }
+
+    /// What Ctrl-C leaves, and what it does not.
+    fn left_out(&self, done: u64, arguments: &RunArguments) -> String {
+        let files = [&arguments.json, &arguments.junit].into_iter().flatten().filter(|path| **path != *Path::new("-"));
+        let files: Vec<String> = files.map(|path| path.display().to_string()).collect();
+        let unwritten = if files.is_empty() { String::new() } else { format!("; {} not written", files.join(" and ")) };
+        format!("{done} of {} done{unwritten}", text::count(self.total, "run"))
     }
 
     fn check_determinism(&self, out: &mut Out) -> Result<Code, Stop> {
@@ -319,19 +315,4 @@ fn progress(total: u64) -> ProgressBar {
         bar.set_style(style);
     }
     bar
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn ranges_of_seeds() {
-        assert_eq!(seeds("3..10"), Ok(3..10));
-        assert_eq!(seeds("3..=9"), Ok(3..10));
-        assert_eq!(seeds("0..18446744073709551615"), Ok(0..u64::MAX));
-        for bad in ["", "3", "3..", "..3", "3..3", "5..2", "a..b", "3...5", "-1..3", "0..=18446744073709551615"] {
-            assert!(seeds(bad).is_err(), "{bad:?} is taken");
-        }
-    }
 }

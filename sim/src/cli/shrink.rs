@@ -2,10 +2,12 @@
 
 use super::{
     exit::{Code, Stop},
+    export::no_folder,
     interrupt, load,
     load::Source,
     out::Out,
     text::{count, number, quoted},
+    values,
 };
 use anabranch_sim::{
     failure::Folder,
@@ -13,11 +15,12 @@ use anabranch_sim::{
     record::explicit,
     run::record,
     scenario::Scenario,
-    shrink::{Size, Watcher, as_regression, shrink as run_shrink},
+    shrink::{Journal, Shrunk, Size, Watcher, as_regression, shrink as run_shrink},
     signature::Signature,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
+use sha2::{Digest, Sha256};
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -31,13 +34,13 @@ pub(crate) struct ShrinkArguments {
     #[arg(value_name = "FAILURE|FILE.toml")]
     what: PathBuf,
     /// The seed, for a scenario file. Without it, the one that the scenario names, or 0.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// Write the small scenario to this file; without it, to shrunk.toml in the failure's folder, or beside the scenario file.
     #[arg(long, value_name = "FILE.toml")]
     out: Option<PathBuf>,
     /// Threads to run on; as many as there are cores unless told. No result depends on it.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
     /// Begin anew, instead of going on from where the last time stopped.
     #[arg(long)]
@@ -50,18 +53,23 @@ const SAVE_EVERY: Duration = Duration::from_secs(1);
 /// Makes a failure smaller.
 pub(super) fn shrink(arguments: &ShrinkArguments, out: &mut Out) -> Result<Code, Stop> {
     interrupt::listen();
-    let (whole, signature) = failing(arguments, out)?;
     let target = arguments.out.clone().unwrap_or_else(|| match arguments.what.is_dir() {
         true => arguments.what.join("shrunk.toml"),
         false => arguments.what.with_extension("shrunk.toml"),
     });
+    no_folder(&target).map_or(Ok(()), |problem| Err(Stop::bad(problem)))?;
+    let (whole, signature) = failing(arguments, out)?;
     let state = beside(&target, "partial");
     let begun = Size::of(&whole);
-    let start = resume(arguments, &state, &whole, &signature, out)?;
+    let of = digest(&whole, &signature);
+    let past = resume(arguments, &state, &of, out)?;
     let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let mut watcher = Progress::new(&state, begun);
-    let shrunk = run_shrink(&start, &signature, jobs, &mut watcher);
+    let mut watcher = Progress::new(&state, &of, begun);
+    let shrunk = run_shrink(&whole, &signature, jobs, past, &mut watcher);
     watcher.bar.finish_and_clear();
+    if watcher.is_anew {
+        out.line(format_args!("note: {} is of another program: begun anew", state.display()))?;
+    }
     if let Some(problem) = watcher.problem.take() {
         return Err(Stop::bad(problem));
     }
@@ -71,7 +79,8 @@ pub(super) fn shrink(arguments: &ShrinkArguments, out: &mut Out) -> Result<Code,
         ));
     };
     if !shrunk.is_minimal {
-        save(&state, &shrunk.scenario)?;
+        let Shrunk { scenario, journal, .. } = &shrunk;
+        save(&state, &of, scenario, journal)?;
         return Err(Stop::Interrupted(format!(
             "from {begun} down to {} so far, kept in {}; the same command goes on from there",
             shrunk.size,
@@ -140,24 +149,26 @@ fn of_folder(folder: &Folder, out: &mut Out) -> Result<Scenario, Stop> {
     )))
 }
 
+/// What a journal belongs to: another failure, and another program, take another way.
+fn digest(whole: &Scenario, signature: &Signature) -> String {
+    let text = format!("{} {signature}\n{}", anabranch_sim::failure::COMMIT, whole.to_toml());
+    data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes()))
+}
+
 /// What the last time left, if it is of this failure.
-fn resume(
-    arguments: &ShrinkArguments,
-    state: &Path,
-    whole: &Scenario,
-    signature: &Signature,
-    out: &mut Out,
-) -> Result<Scenario, Stop> {
-    let text = std::fs::read_to_string(state).ok().filter(|_| !arguments.fresh);
-    let Some(scenario) = text.and_then(|text| Scenario::parse(&text, &state.display().to_string()).ok()) else {
-        return Ok(whole.clone());
+fn resume(arguments: &ShrinkArguments, state: &Path, of: &str, out: &mut Out) -> Result<Journal, Stop> {
+    let Some(text) = std::fs::read_to_string(state).ok().filter(|_| !arguments.fresh) else {
+        return Ok(Journal::default());
     };
-    let ended = anabranch_sim::run::attempt(&scenario, 0);
-    if Signature::of(&ended, &scenario) != *signature {
-        return Ok(whole.clone());
-    }
+    let field = |name: &str| text.lines().find_map(|line| line.strip_prefix(name));
+    let journal = field(OF).filter(|left| *left == of).and_then(|_| field(TRIED)?.parse().ok());
+    let scenario = Scenario::parse(&text, &state.display().to_string()).ok();
+    let Some((journal, scenario)) = journal.zip(scenario) else {
+        out.line(format_args!("note: {} is of another failure or another program: beginning anew", state.display()))?;
+        return Ok(Journal::default());
+    };
     out.line(format_args!("going on from {}: {}", state.display(), Size::of(&scenario)))?;
-    Ok(scenario)
+    Ok(journal)
 }
 
 fn beside(target: &Path, more: &str) -> PathBuf {
@@ -177,8 +188,13 @@ fn heading(arguments: &ShrinkArguments, signature: &Signature) -> String {
     format!("# Shrunk from {what}, found at commit {}.\n# {signature}\n", anabranch_sim::failure::COMMIT)
 }
 
-fn save(path: &Path, scenario: &Scenario) -> Result<(), Stop> {
-    write(path, &scenario.to_toml())
+/// What the lines begin with that hold the journal: comments, so that the rest is a scenario.
+const OF: &str = "#: of ";
+const TRIED: &str = "#: tried ";
+
+fn save(path: &Path, of: &str, scenario: &Scenario, journal: &Journal) -> Result<(), Stop> {
+    let heading = "# As far as `anabranch shrink` has come. The same command goes on from here.";
+    write(path, &format!("{heading}\n{OF}{of}\n{TRIED}{journal}\n{}", scenario.to_toml()))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), Stop> {
@@ -191,21 +207,36 @@ fn write(path: &Path, text: &str) -> Result<(), Stop> {
 struct Progress<'a> {
     bar: ProgressBar,
     state: &'a Path,
+    of: &'a str,
     begun: Size,
     size: Size,
     runs: u64,
     phase: &'static str,
-    saved: Option<Instant>,
+    saved: Instant,
     problem: Option<String>,
+    /// What the last time left was of no use.
+    is_anew: bool,
 }
 
 impl<'a> Progress<'a> {
-    fn new(state: &'a Path, begun: Size) -> Self {
+    #[allow(clippy::disallowed_methods)] // How often the state is saved; nothing depends on it.
+    fn new(state: &'a Path, of: &'a str, begun: Size) -> Self {
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
         }
-        Self { bar, state, begun, size: begun, runs: 0, phase: "", saved: None, problem: None }
+        Self {
+            bar,
+            state,
+            of,
+            begun,
+            size: begun,
+            runs: 0,
+            phase: "",
+            saved: Instant::now(),
+            problem: None,
+            is_anew: false,
+        }
     }
 
     fn show(&self) {
@@ -219,26 +250,27 @@ impl<'a> Progress<'a> {
 }
 
 impl Watcher for Progress<'_> {
-    #[allow(clippy::disallowed_methods)] // How often the state is saved; nothing depends on it.
-    fn smaller(&mut self, scenario: &Scenario, size: Size) {
-        self.size = size;
-        let now = Instant::now();
-        if self.saved.is_none_or(|saved| now.duration_since(saved) >= SAVE_EVERY) {
-            self.saved = Some(now);
-            if let Err(Stop::Bad(problems)) = save(self.state, scenario) {
+    fn tried(&mut self, runs: u64, best: &Scenario, journal: &Journal) {
+        self.runs += runs;
+        self.size = Size::of(best);
+        if self.saved.elapsed() >= SAVE_EVERY {
+            if let Err(Stop::Bad(problems)) = save(self.state, self.of, best, journal) {
                 self.problem = problems.into_iter().next();
             }
+            #[allow(clippy::disallowed_methods)] // As above.
+            let now = Instant::now();
+            self.saved = now;
         }
-    }
-
-    fn tried(&mut self, runs: u64) {
-        self.runs += runs;
         self.show();
     }
 
     fn phase(&mut self, what: &'static str) {
         self.phase = what;
         self.show();
+    }
+
+    fn begins_anew(&mut self) {
+        (self.size, self.runs, self.is_anew) = (self.begun, 0, true);
     }
 
     fn is_stopped(&self) -> bool {

@@ -6,6 +6,8 @@ use super::{
     load,
     load::Source,
     out::Out,
+    text::count,
+    values,
 };
 use anabranch_sim::{
     explain::{Subject, explain},
@@ -25,7 +27,7 @@ pub(crate) struct ExplainArguments {
     #[arg(value_name = "FAILURE|FILE.toml")]
     what: PathBuf,
     /// The seed, for a scenario file. Without it, the one that the scenario names, or 0.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = values::seed, allow_negative_numbers = true)]
     seed: Option<u64>,
     /// For a folder that was shrunk: explain the whole run all the same.
     #[arg(long)]
@@ -51,10 +53,12 @@ pub(super) fn tell(arguments: &ExplainArguments, out: &mut Out) -> Result<Code, 
             run_and_tell(arguments, &scenario, 0, out)
         }
         Source::Folder(folder) => {
-            if !arguments.exports.is_empty() {
-                return Err(Stop::bad("a folder is explained from its recording; for pictures use `anabranch replay`"));
-            }
-            print(&folder.failure, &folder.recording().map_err(Stop::bad)?, out)
+            // From its recording: that is right even where the program has changed since.
+            let recording = folder.recording().map_err(Stop::bad)?;
+            let Failure { signature, message, .. } = folder.failure.clone();
+            let description = folder.scenario("scenario.toml").map_or_else(|_| String::new(), |one| one.description);
+            arguments.exports.write_recording(&description, Subject { signature, message }, &recording, out)?;
+            print(&folder.failure, &recording, out)
         }
     }
 }
@@ -68,13 +72,13 @@ fn run_and_tell(arguments: &ExplainArguments, scenario: &Scenario, seed: u64, ou
 
 fn print(failure: &Failure, recording: &Recording, out: &mut Out) -> Result<Code, Stop> {
     out.line(format_args!(
-        "{}: {}\n{} replicas, {} operations, {} faults, {} events; commit {}\n",
+        "{}: {}\n{}, {}, {}, {}; commit {}\n",
         failure.scenario,
         failure.signature,
-        recording.header.replicas,
-        failure.operations,
-        failure.faults,
-        recording.events.len(),
+        count(recording.header.replicas as u64, "replica"),
+        count(failure.operations, "operation"),
+        count(failure.faults, "fault"),
+        count(recording.events.len() as u64, "event"),
         failure.commit
     ))?;
     if failure.signature.is_passed() {

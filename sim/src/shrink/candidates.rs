@@ -49,10 +49,15 @@ impl Size {
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { replicas, operations, faults, deliveries, choices } = self;
-        write!(
-            f,
-            "{operations} operations, {faults} faults, {replicas} replicas, {deliveries} deliveries, {choices} choices"
-        )
+        let count = |n: &usize, one: &str, many: &str| format!("{n} {}", if *n == 1 { one } else { many });
+        let all = [
+            count(operations, "operation", "operations"),
+            count(faults, "fault", "faults"),
+            count(replicas, "replica", "replicas"),
+            count(deliveries, "delivery", "deliveries"),
+            count(choices, "choice", "choices"),
+        ];
+        f.write_str(&all.join(", "))
     }
 }
 

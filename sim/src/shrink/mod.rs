@@ -5,9 +5,11 @@
 //! until nothing more can go. A candidate counts only if it fails **in the same way** ([`Signature`]).
 
 mod candidates;
+mod journal;
 mod search;
 
 pub use candidates::Size;
+pub use journal::Journal;
 
 use crate::{
     run::{attempt, record},
@@ -19,12 +21,12 @@ use search::Search;
 
 /// What the shrinker tells while it works, and asks.
 pub trait Watcher {
-    /// A candidate failed in the same way, and is smaller: all that matters is in it.
-    fn smaller(&mut self, scenario: &Scenario, size: Size);
-    /// Candidates were tried.
-    fn tried(&mut self, runs: u64);
+    /// Candidates were tried. This is the smallest scenario so far, and with the journal a later sitting goes on from here.
+    fn tried(&mut self, runs: u64, best: &Scenario, journal: &Journal);
     /// What is being taken out now.
     fn phase(&mut self, what: &'static str);
+    /// The journal of an earlier sitting does not lead to the failure; nothing of it is used.
+    fn begins_anew(&mut self);
     /// Whether to stop here.
     fn is_stopped(&self) -> bool;
 }
@@ -36,22 +38,51 @@ pub struct Shrunk {
     pub scenario: Scenario,
     /// Its size.
     pub size: Size,
-    /// Runs that it took.
+    /// Candidates that were run for it, in all sittings.
     pub runs: u64,
     /// Whether nothing more can be taken out. If not, the watcher stopped it.
     pub is_minimal: bool,
+    /// With this a later sitting goes on from here.
+    pub journal: Journal,
 }
 
 /// Rounds over all lists. Each takes something out, so they end by themselves; this is for the one that does not.
 const ROUNDS_MAX: u32 = 20;
 
-/// Shrinks an explicit scenario that fails in this way, on so many threads; no result depends on their number.
-/// `None` when it does not fail in this way.
-pub fn shrink(scenario: &Scenario, signature: &Signature, jobs: usize, watcher: &mut dyn Watcher) -> Option<Shrunk> {
-    let mut search = Search::new(scenario.clone(), signature, jobs, watcher);
+/// Shrinks an explicit scenario that fails in this way, on so many threads. `None` when it does not fail in this way.
+///
+/// `past` is the journal of an earlier sitting with the same scenario, empty where there was none. The result depends neither on it nor
+/// on the number of threads.
+pub fn shrink(
+    scenario: &Scenario,
+    signature: &Signature,
+    jobs: usize,
+    past: Journal,
+    watcher: &mut dyn Watcher,
+) -> Option<Shrunk> {
+    let shrunk = sitting(Search::new(scenario.clone(), signature, jobs, past, watcher))?;
+    if shrunk.is_some() {
+        return shrunk;
+    }
+    watcher.begins_anew();
+    sitting(Search::new(scenario.clone(), signature, jobs, Journal::default(), watcher))?
+}
+
+/// `None` when the scenario does not fail in this way, `Some(None)` when the search's past does not lead to what does.
+fn sitting(mut search: Search<'_>) -> Option<Option<Shrunk>> {
     if !search.fails_as_it_stands() {
         return None;
     }
+    rounds(&mut search);
+    if !search.past_was_right() {
+        return Some(None);
+    }
+    let is_minimal = !search.is_stopped();
+    let Search { best, runs, journal, .. } = search;
+    Some(Some(Shrunk { size: Size::of(&best), runs, scenario: best, is_minimal, journal }))
+}
+
+fn rounds(search: &mut Search<'_>) {
     for _ in 0..ROUNDS_MAX {
         let before = search.best.clone();
         search.forget_unused();
@@ -71,8 +102,6 @@ pub fn shrink(scenario: &Scenario, signature: &Signature, jobs: usize, watcher: 
             break;
         }
     }
-    let is_minimal = !search.is_stopped();
-    Some(Shrunk { size: Size::of(&search.best), runs: search.runs, scenario: search.best, is_minimal })
 }
 
 /// The scenario as its file will have it: read from its own text, and with what it should come to. `None` when it does not

@@ -1,65 +1,112 @@
 //! Trying candidates: in order, several at a time, the first that fails in the same way is taken.
 
 use super::{
-    Size, Watcher,
+    Journal, Watcher,
     candidates::{self, Items},
+    journal::Past,
     used,
 };
 use crate::{run::attempt, scenario::Scenario, signature::Signature};
 
 pub(super) struct Search<'a> {
     pub(super) best: Scenario,
+    /// Candidates that were tried, in this sitting or an earlier one.
     pub(super) runs: u64,
+    /// What became of them.
+    pub(super) journal: Journal,
+    /// What is known from an earlier sitting, and not used yet.
+    past: Past,
+    /// Whether the past was of this scenario and this program.
+    belief: Belief,
     signature: &'a Signature,
     jobs: usize,
     watcher: &'a mut dyn Watcher,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Belief {
+    /// What the past led to has not been run.
+    Untested,
+    True,
+    /// What the past led to does not fail in the same way.
+    Wrong,
+}
+
 impl<'a> Search<'a> {
-    pub(super) fn new(best: Scenario, signature: &'a Signature, jobs: usize, watcher: &'a mut dyn Watcher) -> Self {
-        Self { best, runs: 0, signature, jobs: jobs.max(1), watcher }
+    pub(super) fn new(
+        best: Scenario,
+        signature: &'a Signature,
+        jobs: usize,
+        past: Journal,
+        watcher: &'a mut dyn Watcher,
+    ) -> Self {
+        let belief = if past.is_empty() { Belief::True } else { Belief::Untested };
+        let (journal, past) = (Journal::default(), Past::new(past));
+        Self { best, runs: 0, journal, past, belief, signature, jobs: jobs.max(1), watcher }
     }
 
+    /// Whether to stop here. What is known is gone through first: it takes no time, and would be lost.
     pub(super) fn is_stopped(&self) -> bool {
-        self.watcher.is_stopped()
+        self.belief == Belief::Wrong || self.past.is_over() && self.watcher.is_stopped()
+    }
+
+    /// Whether what is known from an earlier sitting leads to the same failure; asked when all of it is used.
+    pub(super) fn past_was_right(&mut self) -> bool {
+        if self.belief == Belief::Untested {
+            self.belief = if self.fails_as_it_stands() { Belief::True } else { Belief::Wrong };
+        }
+        self.belief == Belief::True
     }
 
     pub(super) fn phase(&mut self, what: &'static str) {
         self.watcher.phase(what);
     }
 
-    pub(super) fn fails_as_it_stands(&mut self) -> bool {
-        self.runs += 1;
+    pub(super) fn fails_as_it_stands(&self) -> bool {
         Signature::of(&attempt(&self.best, 0), &self.best) == *self.signature
     }
 
     /// Drops from the lists what the run does not ask for: no candidate of its own, since nothing changes.
     pub(super) fn forget_unused(&mut self) {
         self.best = used(&self.best);
-        self.runs += 1;
     }
 
     /// The first of these that fails in the same way becomes the best one; says which it was.
-    fn first_of(&mut self, candidates: Vec<Scenario>) -> Option<usize> {
-        let signature = self.signature;
-        let fails = |scenario: &Scenario| Signature::of(&attempt(scenario, 0), scenario) == *signature;
-        let results: Vec<bool> = if let [one] = &candidates[..] {
-            vec![fails(one)]
-        } else {
-            std::thread::scope(|scope| {
-                let threads: Vec<_> = candidates.iter().map(|one| scope.spawn(move || fails(one))).collect();
-                threads.into_iter().map(|thread| thread.join().unwrap_or(false)).collect()
-            })
-        };
-        let first = results.iter().position(|fails| *fails);
+    fn first_of(&mut self, mut candidates: Vec<Scenario>) -> Option<usize> {
+        let (known, taken) = self.past.next(candidates.len());
+        let mut first = taken.then_some(known);
+        if !taken && known < candidates.len() {
+            if !self.past_was_right() {
+                return None;
+            }
+            first = self.run(&candidates[known..]).map(|first| known + first);
+        }
         // Those behind the first are not counted: with fewer threads they would not have been tried.
-        let runs = first.map_or(candidates.len(), |first| first + 1) as u64;
+        let not_taken = first.unwrap_or(candidates.len());
+        let runs = not_taken as u64 + u64::from(first.is_some());
         self.runs += runs;
-        self.watcher.tried(runs);
-        let first = first?;
-        self.best = candidates.into_iter().nth(first)?;
-        self.watcher.smaller(&self.best, Size::of(&self.best));
-        Some(first)
+        self.journal.push(not_taken, first.is_some());
+        if let Some(first) = first {
+            self.best = candidates.swap_remove(first);
+        }
+        if self.past.is_over() {
+            self.watcher.tried(runs, &self.best, &self.journal);
+        }
+        first
+    }
+
+    /// Runs candidates, each on a thread of its own; the first that fails in the same way.
+    fn run(&self, candidates: &[Scenario]) -> Option<usize> {
+        let fails = |scenario: &Scenario| Signature::of(&attempt(scenario, 0), scenario) == *self.signature;
+        if let [one] = candidates {
+            return fails(one).then_some(0);
+        }
+        let fails = &fails;
+        let results: Vec<bool> = std::thread::scope(|scope| {
+            let threads: Vec<_> = candidates.iter().map(|one| scope.spawn(move || fails(one))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap_or(false)).collect()
+        });
+        results.iter().position(|fails| *fails)
     }
 
     /// Tries changes of one kind, one after another, each on what the last one left.

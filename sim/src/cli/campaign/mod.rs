@@ -9,8 +9,9 @@ use super::{
     load::Loaded,
     out::Out,
     pool,
-    run::{self, Finished, Outcome},
+    run::{Finished, Outcome},
     text::{count, number, quoted, time},
+    values,
 };
 use anabranch_sim::{
     campaign::{Order, Shard, State},
@@ -38,16 +39,16 @@ pub(crate) struct CampaignArguments {
     #[arg(value_name = "SCENARIO", required = true, env = "ANABRANCH_SCENARIOS", value_delimiter = ':')]
     scenarios: Vec<PathBuf>,
     /// Run with each of these seeds; B itself is left out (A..=B takes it in).
-    #[arg(long, value_name = "A..B", value_parser = run::seeds, required = true, env = "ANABRANCH_SEEDS")]
+    #[arg(long, value_name = "A..B", value_parser = values::seeds, required = true, env = "ANABRANCH_SEEDS")]
     seeds: Option<Range<u64>>,
     /// Threads to run on; as many as there are cores unless told. No result depends on it.
-    #[arg(long, value_name = "N", env = "ANABRANCH_JOBS")]
+    #[arg(long, value_name = "N", value_parser = values::jobs, env = "ANABRANCH_JOBS")]
     jobs: Option<NonZeroUsize>,
     /// Run this part only: i of N, counted from 0, every N-th run.
     #[arg(long, value_name = "i/N", default_value = "0/1", env = "ANABRANCH_SHARD")]
     shard: Shard,
     /// Stop by itself after so much real time, such as 90s, 30m or 8h. The same command goes on from there.
-    #[arg(long, value_name = "T", value_parser = span, env = "ANABRANCH_UNTIL")]
+    #[arg(long, value_name = "T", value_parser = values::span, env = "ANABRANCH_UNTIL")]
     until: Option<Duration>,
     /// Where results go. Shards of one campaign may share it.
     #[arg(long, value_name = "DIR", required = true, env = "ANABRANCH_OUT")]
@@ -70,22 +71,6 @@ pub(crate) enum Merge {
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
     },
-}
-
-/// Reads `90s`, `30m`, `1.5h` or `2d`.
-fn span(text: &str) -> Result<Duration, String> {
-    let expected = || String::from("expected a number and a unit (s, m, h, d), such as 90s, 30m or 8h");
-    let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').ok_or_else(expected)?;
-    let (value, unit) = text.split_at(digits);
-    let unit = match unit {
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3_600.0,
-        "d" => 86_400.0,
-        _ => return Err(expected()),
-    };
-    let value: f64 = value.parse().map_err(|_| expected())?;
-    Duration::try_from_secs_f64(value * unit).map_err(|_| expected())
 }
 
 /// How often the state is written down.
@@ -207,11 +192,13 @@ fn take(
         outcome: result.map_or_else(Outcome::Panicked, |report| Outcome::Report(Box::new(report))),
         reproduce: format!("anabranch run{path} --seed {seed}"),
     };
+    let problem = finished.problem();
+    let before = problem.is_some().then(|| store.state.clone());
     if let Outcome::Report(report) = &finished.outcome {
         store.state.count(report);
     }
     let mut found = Found { code: finished.code(), line: None };
-    if let Some(problem) = finished.problem() {
+    if let Some(problem) = problem {
         let (ended, events) = match &finished.outcome {
             Outcome::Report(report) => (Ended::Report(report.clone()), report.events),
             Outcome::Panicked(why) => (Ended::Panicked(why.clone()), u64::MAX),
@@ -221,7 +208,13 @@ fn take(
         if let Some(kind) = store.state.fail(&signature, run, &problem) {
             let (ended, recording) = record(&loaded.scenario, seed);
             let folder = store.failures().join(&kind.folder);
-            super::replay::write_folder(&folder, &loaded.scenario, Some(&loaded.text), seed, (&ended, &recording))?;
+            let kept =
+                super::replay::write_folder(&folder, &loaded.scenario, Some(&loaded.text), seed, (&ended, &recording));
+            if let (Err(stop), Some(before)) = (kept, before) {
+                // The run was not taken: it is the next one when there is room again.
+                store.state = before;
+                return Err(stop);
+            }
             // The folder is there before the state speaks of it.
             found.line = Some(format!(
                 "{}, seed {seed}: {problem}\nreproduce: {}\nkept: {}",
@@ -249,18 +242,4 @@ fn write(path: &Path, text: &str) -> Result<(), Stop> {
     anabranch_sim::files::write(path, |to| to.write_all(text.as_bytes())).map_err(|error| {
         Stop::bad(format!("{} cannot be written: {error}; free some space, or give another --out DIR", path.display()))
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn spans_of_time() {
-        assert_eq!(span("90s"), Ok(Duration::from_secs(90)));
-        assert_eq!(span("1.5h"), Ok(Duration::from_secs(5_400)));
-        for bad in ["", "90", "s", "1x", "-1s", "1e3s", "1..2s"] {
-            assert!(span(bad).is_err(), "{bad:?} is taken");
-        }
-    }
 }
