@@ -3,7 +3,7 @@
 use crate::{
     engine::{MessageKey, hex},
     observe::{Blob, Id, Says, Seen, What},
-    outcome::{Seconds, short},
+    outcome::{OperationKind, Seconds, short},
     scenario::Party,
 };
 
@@ -59,10 +59,12 @@ pub fn what(what: &What, parties: &[String]) -> String {
     match what {
         What::Started { merged } => format!("starts with {merged} blocks merged"),
         What::Operation { number, kind, writes, is_up, .. } => {
+            // A batch has both; elsewhere the kind of operation says it.
+            let gone = if *kind == OperationKind::Batch { "delete " } else { "" };
             let writes: Vec<String> = writes
                 .iter()
                 .map(|(key, put)| {
-                    put.as_ref().map_or_else(|| key.clone(), |put| format!("{key} = {}", value(Some(put))))
+                    put.as_ref().map_or_else(|| format!("{gone}{key}"), |put| format!("{key} = {}", value(Some(put))))
                 })
                 .collect();
             let down = if *is_up { "" } else { " (it is down)" };
@@ -98,6 +100,7 @@ pub fn what(what: &What, parties: &[String]) -> String {
             format!("shows {values}; heads {}", blocks(heads))
         }
         What::Noticed { what } => what.clone(),
+        What::Synced { commits: 1 } => String::from("syncs a commit"),
         What::Synced { commits } => format!("syncs {commits} commits"),
         What::Crashed { kept, lost, wiped } => {
             let wiped = if *wiped { ", and its disk is wiped" } else { "" };

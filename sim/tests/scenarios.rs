@@ -1,7 +1,10 @@
 //! What a scenario file may hold, and what is said of one that is wrong.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use anabranch_sim::scenario::{Fault, Party, Scenario};
+use anabranch_sim::{
+    observe::What,
+    scenario::{Fault, Party, Scenario},
+};
 use std::time::Duration;
 
 const HEAD: &str = "replicas = [\"ann\", \"bob\", \"eve\"]\nduration = \"60s\"\n";
@@ -107,4 +110,23 @@ fn links_take_the_networks_numbers_where_they_have_none() {
     assert_eq!(scenario.party_name(Party(4)), "mal");
     assert!(scenario.is_replica(Party(3)) && !scenario.is_replica(Party(4)));
     assert_eq!(scenario.faults[0].fault, Fault::Join { replica: Party(3) });
+}
+
+#[test]
+fn who_joins_writes_too_unless_the_scenario_says_who_does() {
+    let text = "replicas = 1\nduration = \"8s\"\n[workload]\nrate = 10\n[[join]]\nat = \"4s\"\nreplica = \"zoe\"\n";
+    let operations = |text: &str| {
+        let scenario = Scenario::parse(text, "join.toml").unwrap();
+        let (_, recording) = anabranch_sim::run::record(&scenario, 1);
+        let of_zoe = recording.events.into_iter().filter(|seen| seen.party == Some(Party(1)));
+        let is_up = of_zoe.filter_map(|seen| match seen.what {
+            What::Operation { is_up, .. } => Some((seen.at >= 4_000_000_000, is_up)),
+            _ => None,
+        });
+        is_up.collect::<Vec<_>>()
+    };
+    let all = operations(text);
+    assert!(all.contains(&(false, false)) && all.contains(&(true, true)), "before and after she joins: {all:?}");
+    assert!(all.iter().all(|(joined, is_up)| joined == is_up), "{all:?}");
+    assert_eq!(operations(&text.replace("rate = 10", "rate = 10\nwriters = [\"r0\"]")), []);
 }

@@ -7,6 +7,7 @@ use super::{
     text::{count, number, simulated, speed, time},
 };
 use anabranch_sim::{
+    oracles::Oracle,
     outcome::{FaultCount, RunReport},
     scenario::{FaultKind, Scenario, Suspension},
 };
@@ -53,7 +54,8 @@ impl Summary {
         match &finished.outcome {
             Outcome::Report(report) if self.single => block(finished.scenario, report, out)?,
             Outcome::Report(report) => {
-                if self.introduced.insert(report.scenario.clone()) {
+                // A swarm draws others for each seed; they are in the JSON, and told when a run is alone.
+                if finished.scenario.swarm.is_none() && self.introduced.insert(report.scenario.clone()) {
                     let before = format!("note: {}: suspended ", report.scenario);
                     suspended(finished.scenario, &report.suspended, &before, out)?;
                 }
@@ -147,7 +149,8 @@ pub(super) fn block(scenario: &Scenario, report: &RunReport, out: &mut Out) -> R
         out.line(format_args!("  converged   {} after the faults ended", simulated(after)))?;
     }
     list("faults", report.faults.iter().map(|(kind, n)| fault(*kind, n)), "(effective/requested)", out)?;
-    suspended(scenario, &report.suspended, "  suspended   ", out)?;
+    // A swarm draws who joins, too.
+    suspended(&scenario.drawn(report.seed), &report.suspended, "  suspended   ", out)?;
     let operations = report.operations.iter().filter(|(_, n)| n.requested > 0);
     let operations = operations.map(|(kind, n)| format!("{kind} {}/{}", number(n.done), number(n.requested)));
     list("operations", operations, "(done/requested)", out)?;
@@ -195,14 +198,33 @@ fn list(label: &str, items: impl Iterator<Item = String>, unit: &str, out: &mut 
     out.line(line.trim_end())
 }
 
-/// The oracles that were not asked, each in a line.
+/// The oracles that were not asked, a reason a line.
 fn suspended(scenario: &Scenario, all: &[Suspension], before: &str, out: &mut Out) -> Result<(), Stop> {
-    for Suspension { oracle, replicas, from, until, why } in all {
+    // Many are of one reason: they stand in one line.
+    let mut grouped: Vec<(&Suspension, Vec<Oracle>)> = Vec::new();
+    for suspension in all {
+        let Suspension { oracle: _, replicas, from, until, why } = suspension;
+        let same = |(other, _): &&mut (&Suspension, Vec<Oracle>)| {
+            (&other.replicas, other.from, other.until, &other.why) == (replicas, *from, *until, why)
+        };
+        match grouped.iter_mut().find(same) {
+            Some((_, oracles)) => oracles.push(suspension.oracle),
+            None => grouped.push((suspension, vec![suspension.oracle])),
+        }
+    }
+    for (Suspension { replicas, from, until, why, .. }, oracles) in grouped {
+        let left: Vec<_> = Oracle::ALL.into_iter().filter(|oracle| !oracles.contains(oracle)).collect();
+        let list = |oracles: &[Oracle]| oracles.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let which = match &left[..] {
+            [] => String::from("all oracles"),
+            few if few.len() < 4 => format!("all oracles but {}", list(few)),
+            _ => list(&oracles),
+        };
         let names: Vec<_> = replicas.iter().map(|replica| scenario.party_name(*replica)).collect();
         let whom = if names.is_empty() { String::from("all") } else { names.join(", ") };
         let until = until.map_or(String::from("the end"), time);
         let from = if from.is_zero() { String::from("the start") } else { time(*from) };
-        out.line(format_args!("{before}{oracle} for {whom} from {from} to {until}: {why}"))?;
+        out.line(format_args!("{before}{which} for {whom} from {from} to {until}: {why}"))?;
     }
     Ok(())
 }

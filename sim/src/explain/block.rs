@@ -9,6 +9,7 @@ use crate::{
     observe::{Says, Seen, What},
     outcome::short,
     scenario::Party,
+    words,
 };
 use anabranch_core::Cid;
 
@@ -139,7 +140,7 @@ pub(super) fn explain_end(history: &History<'_>, whom: &[Party], lines: &mut Vec
     let last: Vec<&Seen> = history.events.iter().rev().filter(concerned).take(12).collect();
     for seen in last.into_iter().rev() {
         let name = seen.party.map_or("", |party| history.name(party));
-        let mut what = format!("{:?}", seen.what);
+        let mut what = words::what(&seen.what, history.parties());
         if what.chars().count() > 150 {
             what = what.chars().take(150).chain(['…']).collect();
         }

@@ -70,6 +70,12 @@ impl<'a> History<'a> {
         self.names.get(party.index()).map_or("?", String::as_str)
     }
 
+    /// The names of all parties.
+    #[must_use]
+    pub const fn parties(&self) -> &'a [String] {
+        self.names
+    }
+
     /// The replicas, without hostile peers.
     pub fn replicas(&self) -> impl Iterator<Item = Party> + use<> {
         (0..u16::try_from(self.replicas).unwrap_or(u16::MAX)).map(Party)

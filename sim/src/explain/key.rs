@@ -4,7 +4,7 @@ use super::{History, Made, block::came, cut, history::shown, line, list, value};
 use crate::{
     engine::Cause,
     fold::Folded,
-    observe::What,
+    observe::{Blob, What},
     outcome::{Seconds, short},
     scenario::Party,
 };
@@ -33,7 +33,12 @@ fn written(history: &History<'_>, key: &str, cid: &Cid, made: &Made) -> String {
         let puts = delta.elements.iter().filter(|element| element.key == wanted);
         does.extend(puts.map(|element| format!("puts {}", value(Some(&element.value)))));
         let removes = delta.tombstones.iter().filter(|tombstone| tombstone.key == wanted);
-        does.extend(removes.map(|tombstone| format!("removes the version of {}", short(&tombstone.target))));
+        let removed: Vec<Cid> = removes.map(|tombstone| tombstone.target).collect();
+        match &removed[..] {
+            [] => {}
+            [one] => does.push(format!("removes the version of {}", short(one))),
+            all => does.push(format!("removes the versions of {}", list(all.iter().copied()))),
+        }
     }
     let priority =
         made.block.delta.as_ref().map_or(String::from("void"), |delta| format!("priority {}", delta.priority));
@@ -97,6 +102,10 @@ fn believed(history: &History<'_>, key: &str, cids: &BTreeSet<Cid>, replica: Par
                 is_wrong |= shown != gives;
                 items.push(line(seen.at, &format!("{what}: it shows {}{verdict}", value(shown))));
                 merging.clear();
+            }
+            What::Read { number, key: read, value: got } if read == key => {
+                let got = got.as_ref().map(|Blob(bytes)| &bytes[..]);
+                items.push(line(seen.at, &format!("a program reads {} (operation {number})", value(got))));
             }
             _ => {}
         }

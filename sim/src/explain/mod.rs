@@ -76,7 +76,14 @@ pub fn explain(recording: &Recording, subject: &Subject) -> Vec<String> {
 }
 
 const fn about_keys(oracle: Oracle) -> bool {
-    matches!(oracle, Oracle::StateIsFold | Oracle::Convergence)
+    matches!(
+        oracle,
+        Oracle::StateIsFold
+            | Oracle::Convergence
+            | Oracle::ReadYourWrites
+            | Oracle::MonotonicReads
+            | Oracle::HooksMatchChanges
+    )
 }
 
 /// What an oracle says, in a sentence.
@@ -124,8 +131,11 @@ fn concerned(history: &History<'_>, message: &str, party: Option<Party>) -> Vec<
 fn faults(history: &History<'_>, whom: &[Party], lines: &mut Vec<String>) {
     let matters = |seen: &&Seen| match &seen.what {
         What::Crashed { .. } => seen.party.is_some_and(|party| whom.is_empty() || whom.contains(&party)),
-        // That a replica crashes is told with what it lost.
-        What::Noted { kind, .. } => *kind != MomentKind::Crashed,
+        // That one of them crashes is told with what it lost.
+        What::Noted { kind: MomentKind::Crashed, what } => {
+            !whom.is_empty() && !whom.iter().any(|party| what.split(' ').next() == Some(history.name(*party)))
+        }
+        What::Noted { .. } => true,
         _ => false,
     };
     let all: Vec<&Seen> = history.events.iter().filter(matters).collect();

@@ -16,6 +16,7 @@
     return element;
   };
   const seconds = (t) => t.toFixed(3) + " s";
+  const count = (n, what) => `${n} ${what}${n === 1 ? "" : "s"}`;
 
   // What happened to one party at one moment is one row.
   const HIDDEN = new Set(["shows", "chose"]);
@@ -76,6 +77,7 @@
       return label;
     }));
     const height = TOP * 2 + visible.length * ROW;
+    $("nothing").hidden = visible.length > 0;
     $("diagram").setAttribute("width", width);
     $("diagram").setAttribute("height", height);
     draw();
@@ -186,12 +188,12 @@
 
   // The state after an event: checkpoints on the way spare replaying all of it.
   const CHECKPOINT = 256;
-  const checkpoints = [parties.map((_, party) => ({ up: false, merged: new Set(), heads: [], values: new Map(), replica: party < data.replicas }))];
+  const checkpoints = [parties.map((_, party) => ({ up: false, began: false, merged: new Set(), heads: [], values: new Map(), replica: party < data.replicas }))];
   const copy = (state) => state.map((one) => ({ ...one, merged: new Set(one.merged), values: new Map(one.values) }));
   const apply = (state, event) => {
     const one = state[event.p];
     if (!one) return;
-    if (event.k === "started") one.up = true;
+    if (event.k === "started") one.up = one.began = true;
     else if (event.k === "crashed") { one.up = false; if (event.a) { one.merged.clear(); one.values.clear(); one.heads = []; } }
     else if (event.k === "merged" && event.b !== undefined) one.merged.add(event.b);
     else if (event.k === "shows") {
@@ -246,15 +248,15 @@
     const table = html("table", {},
       html("thead", {}, head("", (one) => html("th", { textContent: parties[one.party] }))),
       html("tbody", {},
-        head("is", (one) => html("td", { textContent: one.up ? "up" : "down", className: one.up ? "" : "bad" })),
+        head("is", (one) => html("td", { textContent: one.up ? "up" : one.began ? "down" : "not there yet", className: one.up ? "" : one.began ? "bad" : "faint" })),
         head("blocks merged", (one) => html("td", { textContent: one.merged.size })),
         head("heads", (one) => html("td", { textContent: one.heads.length, title: one.heads.map((index) => blocks[index].id).join(" ") })),
         ...rowsOfKeys));
-    const count = keys.filter(differs).length;
+    const different = keys.filter(differs).length;
     const more = keys.length > KEYS ? `, the first ${KEYS} shown` : "";
     $("state").replaceChildren(
       html("h2", { textContent: "State at " + seconds(rows[rowOf[now]].t) }),
-      html("p", { className: "faint", textContent: `${keys.length} keys${more}; ${count} of them differ between replicas` }),
+      html("p", { className: "faint", textContent: `${count(keys.length, "key")}${more}; ${different} of them ${different === 1 ? "differs" : "differ"} between replicas` }),
       html("div", { className: "scroll" }, table));
   };
 
@@ -293,7 +295,7 @@
     const height = 46 + heights.length * stepY;
     $("dag").replaceChildren(
       html("h2", { textContent: "DAG at " + seconds(rows[rowOf[now]].t) }),
-      html("p", { className: "faint", textContent: `${made.length} blocks${made.length > SHOWN ? `, the last ${SHOWN} shown` : ""}; youngest on top. Green: all have merged it; orange: some; blue: only one or none; red: void. Outlined: a head somewhere.` }),
+      html("p", { className: "faint", textContent: `${count(made.length, "block")}${made.length > SHOWN ? `, the last ${SHOWN} shown` : ""}; youngest on top. Green: all have merged it; orange: some; blue: only one or none; red: void. Outlined: a head somewhere.` }),
       make("svg", { viewBox: `0 0 ${box} ${height}`, height, role: "img", "aria-label": "the DAG" }, ...labels, ...parts));
   };
 
@@ -304,15 +306,19 @@
     $("slider").value = now;
     $("when").textContent = `${seconds(events[now].t)} · e${now}`;
   };
+  // What is shown has changed; the chosen moment stays where it can be seen.
+  const again = () => { layout(); drawPanels(); toNow(); };
   let asked = false;
   const later = () => { if (!asked) { asked = true; requestAnimationFrame(() => { asked = false; draw(); }); } };
+  const toNow = () => {
+    if (!$("sheet").clientWidth) return;
+    const box = $("sheet").getBoundingClientRect(), at = box.top + y(rowOf[now]);
+    if (at < 190 || at > window.innerHeight * .62) window.scrollBy(0, at - window.innerHeight * .4);
+  };
   const choose = (index, scroll) => {
     now = Math.max(0, Math.min(events.length - 1, index));
     history.replaceState(null, "", "#e" + now);
-    if (scroll) {
-      const box = $("sheet").getBoundingClientRect(), at = box.top + y(rowOf[now]);
-      if (at < 190 || at > window.innerHeight * .62) window.scrollBy(0, at - window.innerHeight * .4);
-    }
+    if (scroll) toNow();
     drawPanels();
     later();
   };
@@ -330,13 +336,15 @@
   $("title").textContent = `${data.scenario}${data.seed === null ? "" : ", seed " + data.seed}`;
   $("verdict").textContent = data.verdict;
   $("verdict").className = data.outcome === "passed" ? "good" : "bad";
-  if (data.story.length) $("story").querySelector("pre").textContent = data.story.join("\n"); else $("story").remove();
+  // Events that the story names are links.
+  const linked = (text) => text.split(/(event \d+)/).map((part) => /^event \d+$/.test(part) ? link(part.slice(6), part) : part);
+  if (data.story.length) $("story").querySelector("pre").append(...linked(data.story.join("\n"))); else $("story").remove();
   const about = { what: data.description, replicas: data.replicas, events: events.length, messages: messages.length, blocks: blocks.length, faults: faults.map((fault) => `${fault.kind} at ${seconds(fault.at / 1e9)}`).join(", "), trace: data.trace, commit: data.commit };
   for (const key in about) if (about[key] !== "" && about[key] !== null) $("about").querySelector("dl").append(html("dt", { textContent: key }), html("dd", { textContent: about[key] }));
-  $("legend").textContent = "● operation  ◆ merge  ✓ acknowledged  – sync  · timer  ✗ crash  ▲ start  ⚑ objection. Arrows: blue announcement, grey request, green block, brown “not found”; dashed second copy; ✗ lost; ∥ stopped; violet a bit flipped, or chosen. Bands: red down, tinted lanes parted.";
+  $("legend").textContent = "● operation  ◆ merge  ✓ acknowledged  – sync  · timer  ✗ crash  ▲ start  ⚑ objection. Arrows: blue announcement, grey request, green block, brown “not found”; dashed second copy; ✗ lost; ∥ stopped; violet a bit flipped, or chosen. Bands: red down, tinted lanes parted, a brown edge another fault.";
   const box = (set, value, label) => {
     const input = html("input", { type: "checkbox", checked: set.has(value) });
-    input.addEventListener("change", () => { if (input.checked) set.add(value); else set.delete(value); layout(); drawPanels(); });
+    input.addEventListener("change", () => { if (input.checked) set.add(value); else set.delete(value); again(); });
     return html("label", {}, input, " " + label);
   };
   $("filter-list").append(
@@ -348,7 +356,7 @@
   $("slider").addEventListener("input", () => choose(Number($("slider").value), true));
   $("back").addEventListener("click", () => step(-1));
   $("forward").addEventListener("click", () => step(1));
-  $("search").addEventListener("input", () => { search = $("search").value.trim().toLowerCase(); layout(); drawPanels(); });
+  $("search").addEventListener("input", () => { search = $("search").value.trim().toLowerCase(); again(); });
   $("diagram").addEventListener("click", (event) => {
     const row = event.target.closest("[data-row]");
     if (row) choose(rows[Number(row.dataset.row)].shown[0], false);
@@ -363,8 +371,7 @@
     const chosen = document.body.dataset.tab === tab.dataset.tab && tab.dataset.tab !== "time" ? tab.dataset.tab : tab.dataset.tab;
     document.body.dataset.tab = chosen;
     for (const other of $("tabs").children) other.setAttribute("aria-selected", String(other === tab));
-    if (chosen === "time") layout();
-    drawPanels();
+    if (chosen === "time") again(); else drawPanels();
   });
   document.addEventListener("click", (event) => { if (!event.target.closest("#filters")) $("filters").open = false; });
   document.addEventListener("keydown", (event) => {
