@@ -296,3 +296,19 @@ fn runs_are_told_by_two_processes_and_compared() {
     assert_eq!(answer.code, Some(0), "{}", answer.err);
     assert_eq!(answer.out, "repeats  small  seed 0\nrepeats  small  seed 1\nrepeats  small  seed 2\n");
 }
+
+#[test]
+fn what_was_found_once_stays_mended() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/regressions");
+    let answer = run(&folder, &[]);
+    assert_eq!(answer.code, Some(0), "{}", answer.out);
+    assert!(answer.out.lines().filter(|line| line.starts_with("passed ")).count() >= 4, "{}", answer.out);
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "toml") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.starts_with("# "), "{} says what it is for", path.display());
+            assert!(text.contains("\n[explicit]\n"), "{} needs no seed", path.display());
+        }
+    }
+}

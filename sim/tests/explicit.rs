@@ -102,10 +102,13 @@ fn whatever_a_swarm_draws_is_written_read_and_run_again() {
     }
     let all = base("[swarm]\noff = 0.3\n");
     (100..150).for_each(|seed| round_trip(&all, seed, &mut had));
-    // No swarm cuts the power; and files name who joins in any order.
+    // No swarm cuts the power; files name who joins in any order; and an engine reads little but when it is opened.
     let more = "[disk]\nengine = \"redb\"\n[[join]]\nat = \"3s\"\nreplica = \"late\"\n[[join]]\nat = \"1s\"\nreplica = \"early\"\n\
-                [[power_cut]]\nat = \"1s\"\nreplica = \"r1\"\nwrite = 7\n[swarm]\noff = 0.6\n";
-    (200..210).for_each(|seed| round_trip(&base(more), seed, &mut had));
+                [[power_cut]]\nat = \"1s\"\nreplica = \"r1\"\nwrite = 7\n\
+                [[disk_fault]]\nat = \"500ms\"\nreplica = \"r2\"\nharm = \"bit-rot\"\n\
+                [[disk_fault]]\nat = \"500ms\"\nreplica = \"r3\"\nharm = \"misdirected-read\"\n\
+                [churn]\ncrash_every = \"400ms\"\ndown = \"100ms\"\n[swarm]\noff = 0.6\nfamilies = [\"loss\", \"membership\"]\n";
+    (200..224).for_each(|seed| round_trip(&base(more), seed, &mut had));
 
     // A kind that no run had would not have been tried.
     let missing: Vec<_> = had.asked.difference(&had.effective).collect();
