@@ -202,6 +202,11 @@ impl Campaign<'_> {
         let failed = |why: String| Bad::Failed(format!("{}: {why}", bug.name));
         self.tree.put(Some(bug)).map_err(Bad::Failed)?;
         let program = self.tree.build().map_err(failed)?;
+        // What it was once shrunk to passes on the real core, and must fail here.
+        let regression = self.tree.path(&Path::new("scenarios/regressions").join(format!("{}.toml", bug.name)));
+        if regression.is_file() && hunt::hunt(&program, &regression, 1, 1).map_err(failed)?.found.is_none() {
+            return Err(failed(format!("{} passes with it", regression.display())));
+        }
         let scenario = self.tree.path(bug.scenario.as_deref().unwrap_or(Path::new(SWARM)));
         let hunt = hunt::hunt(&program, &scenario, self.cli.seeds, self.jobs).map_err(failed)?;
         let found = hunt.found.as_ref().filter(|_| !self.cli.no_shrink);
