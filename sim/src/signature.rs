@@ -77,6 +77,8 @@ fn kind_of(message: &str, scenario: &Scenario) -> String {
         .split_whitespace()
         .filter(word)
         .map(|word| word.trim_matches([',', ':', ';', '.', '(', ')', '"']))
+        // An empty value is a value.
+        .map(|word| if word == "empty" { "bytes" } else { word })
         .collect();
     words.join(" ")
 }
@@ -97,6 +99,7 @@ mod tests {
             kind("the same blocks are merged, and /k: ann has absent, bob has 3 bytes f…"),
             "the same blocks are merged and has absent has bytes"
         );
+        assert_eq!(wrong, kind("/k is empty, and the fold over its blocks gives 9 bytes 00ff…"));
         let lost = kind("block …abcdefghij of an acknowledged commit is lost");
         assert_eq!(lost, "block of an acknowledged commit is lost");
         let panicked = |text: &str| Signature::of(&Ended::Panicked(text.to_owned()), &scenario);
