@@ -1,9 +1,11 @@
 //! The simulator's figures: the event loop alone beside a bare heap of events, whole runs beside the time that they
 //! simulate, and events of the real core under a swarm of faults.
 //!
-//! `cargo bench -p anabranch-benches --bench sim`.
+//! `cargo bench -p anabranch-benches --bench sim`. Measured is the time that the one thread has run for, so that what else runs on the
+//! machine disturbs less.
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, reason = "a benchmark that cannot go on may stop")]
 
+use anabranch_benches::CpuTime;
 use anabranch_sim::{echo, outcome::Verdict, run::run, scenario::Scenario};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use std::{cmp::Reverse, collections::BinaryHeap, hint::black_box, time::Duration};
@@ -23,7 +25,7 @@ fn bare_heap(events: u64) -> u64 {
     clock
 }
 
-fn event_loop(c: &mut Criterion) {
+fn event_loop(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("event loop");
     group.throughput(Throughput::Elements(EVENTS)).sample_size(10);
     group.bench_function("64 B echo, latency and loss, trace hash on", |b| b.iter(|| echo::run(black_box(1), EVENTS)));
@@ -33,7 +35,7 @@ fn event_loop(c: &mut Criterion) {
 
 /// Five replicas, ten operations a simulated second, one message in ten lost. The throughput's unit is a
 /// simulated millisecond: a thousand times faster than time is 1 Melem/s.
-fn cluster(c: &mut Criterion) {
+fn cluster(c: &mut Criterion<CpuTime>) {
     let mut group = c.benchmark_group("five replicas, 10 operations/s, 10 % loss");
     group.sample_size(10).measurement_time(Duration::from_secs(10));
     for seconds in [60_u64, 600] {
@@ -56,7 +58,7 @@ fn cluster(c: &mut Criterion) {
 
 /// The real core under faults of all kinds, with all judges: what a campaign does. Each seed is another world, so the rate is that of
 /// all of them together.
-fn swarm(c: &mut Criterion) {
+fn swarm(c: &mut Criterion<CpuTime>) {
     const SEEDS: u64 = 16;
     let scenario = Scenario::parse(include_str!("../scenarios/swarm.toml"), "swarm.toml");
     let scenario = scenario.unwrap_or_else(|error| panic!("{error}"));
@@ -67,5 +69,9 @@ fn swarm(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, event_loop, cluster, swarm);
+criterion_group! {
+    name = benches;
+    config = Criterion::default().with_measurement(CpuTime);
+    targets = event_loop, cluster, swarm
+}
 criterion_main!(benches);

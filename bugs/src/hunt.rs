@@ -48,9 +48,9 @@ pub(crate) struct Line {
     /// Kinds of faults, and how often each took effect.
     #[serde(default)]
     pub(crate) faults: BTreeMap<String, FaultLine>,
-    /// Marks of coverage, and how often each was passed.
+    /// Marks of coverage, and whether each was reached.
     #[serde(default)]
-    pub(crate) marks: BTreeMap<String, u64>,
+    pub(crate) marks: BTreeMap<String, bool>,
 }
 
 impl Line {

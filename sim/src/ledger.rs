@@ -91,6 +91,8 @@ pub struct Ledger {
     blocks: Vec<Record>,
     /// By the first bytes as a number before the rest: one word tells most apart, and this map is asked all the time.
     numbers: BTreeMap<(u64, Cid), u32>,
+    /// The parents of each block that were made before it, by their numbers: all of them, unless a hostile peer made it.
+    parents: Vec<Vec<u32>>,
     known: Vec<Known>,
 }
 
@@ -98,7 +100,12 @@ impl Ledger {
     /// Of this many replicas.
     #[must_use]
     pub fn new(replicas: usize) -> Self {
-        Self { blocks: Vec::new(), numbers: BTreeMap::new(), known: vec![Known::default(); replicas] }
+        Self {
+            blocks: Vec::new(),
+            numbers: BTreeMap::new(),
+            parents: Vec::new(),
+            known: vec![Known::default(); replicas],
+        }
     }
 
     /// A block was made.
@@ -107,8 +114,10 @@ impl Ledger {
             return;
         }
         let block = wire::Block::decode(&bytes);
-        let height =
-            1 + block.links.iter().filter_map(|link| self.block(link)).map(|parent| parent.height).max().unwrap_or(0);
+        let parents: Vec<u32> =
+            block.links.iter().filter_map(|link| self.numbers.get(&indexed(link)).copied()).collect();
+        let height = 1 + parents.iter().map(|parent| self.blocks[*parent as usize].height).max().unwrap_or(0);
+        self.parents.push(parents);
         self.numbers.insert(indexed(&cid), u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
         self.blocks.push(Record {
             author,
@@ -124,6 +133,37 @@ impl Ledger {
     #[must_use]
     pub fn block(&self, cid: &Cid) -> Option<&Record> {
         self.numbers.get(&indexed(cid)).map(|number| &self.blocks[*number as usize])
+    }
+
+    /// Whether one block is an ancestor of another: a search that goes no deeper than it. Takes time linear in the blocks between them.
+    #[must_use]
+    pub fn is_ancestor(&self, older: &Cid, younger: &Cid) -> bool {
+        let Some(older) = self.numbers.get(&indexed(older)).copied() else { return false };
+        self.ancestors_from(younger, older).contains(older)
+    }
+
+    /// Those of these blocks that are no ancestors of the younger one: one search for all of them.
+    pub fn not_ancestors<'c>(&self, of: &'c BTreeSet<Cid>, younger: &Cid) -> impl Iterator<Item = &'c Cid> {
+        let number = |cid: &Cid| self.numbers.get(&indexed(cid)).copied();
+        let oldest = of.iter().filter_map(number).min();
+        let ancestors = oldest.map_or_else(Bits::default, |oldest| self.ancestors_from(younger, oldest));
+        let numbered: Vec<(&Cid, Option<u32>)> = of.iter().map(|cid| (cid, number(cid))).collect();
+        numbered
+            .into_iter()
+            .filter(move |(_, number)| number.is_none_or(|number| !ancestors.contains(number)))
+            .map(|(cid, _)| cid)
+    }
+
+    /// The ancestors of a block, back to the one of this number: whatever was made before it, and what is no higher, is not looked behind.
+    fn ancestors_from(&self, younger: &Cid, oldest: u32) -> Bits {
+        let (mut found, mut next) = (Bits::default(), Vec::<u32>::new());
+        next.extend(self.numbers.get(&indexed(younger)));
+        while let Some(number) = next.pop() {
+            // A parent was made before its child, and so has a smaller number.
+            let parents = self.parents[number as usize].iter().filter(|parent| **parent >= oldest);
+            next.extend(parents.filter(|parent| found.insert(**parent)));
+        }
+        found
     }
 
     /// A replica has merged a block. Says whether that was new; a block that nobody made is left out.
@@ -230,6 +270,35 @@ pub(crate) mod tests {
         let (stranger, _) = block(&[], "other", "", 1);
         assert!(!ledger.merged(Party(0), &stranger), "nobody made it");
         assert_eq!(ledger.all_merged(Party(0)).count(), 100);
+    }
+
+    #[test]
+    fn ancestors_are_those_that_a_walk_along_the_links_meets() {
+        let mut ledger = Ledger::new(1);
+        let mut chain = Vec::new();
+        for number in 0..200_usize {
+            // Two parents, near and far, so that there are blocks on either side that are not met.
+            let links: Vec<Cid> =
+                [number / 2, number.saturating_sub(3)].iter().filter_map(|at| chain.get(*at).copied()).collect();
+            let (cid, bytes) = block(&links, "k", &number.to_string(), 1);
+            ledger.author(Party(0), cid, bytes);
+            chain.push(cid);
+        }
+        let walked = |younger: &Cid| {
+            let (mut met, mut next) = (BTreeSet::new(), vec![*younger]);
+            while let Some(cid) = next.pop() {
+                next.extend(ledger.block(&cid).unwrap().links.iter().filter(|link| met.insert(**link)));
+            }
+            met
+        };
+        let all: BTreeSet<Cid> = chain.iter().copied().collect();
+        for younger in chain.iter().step_by(7) {
+            let met = walked(younger);
+            assert!(chain.iter().all(|older| ledger.is_ancestor(older, younger) == met.contains(older)));
+            assert_eq!(ledger.not_ancestors(&all, younger).copied().collect::<BTreeSet<_>>(), &all - &met);
+        }
+        let stranger = Cid::of(b"nobody made it");
+        assert!(!ledger.is_ancestor(&stranger, &chain[9]) && !ledger.is_ancestor(&chain[9], &stranger));
     }
 
     #[test]

@@ -4,10 +4,7 @@
 //! blocks; one that is not older is enough.
 
 use super::Finding;
-use crate::{
-    ledger::{Ledger, Record},
-    outcome::short,
-};
+use crate::{ledger::Ledger, outcome::short};
 use anabranch_core::{Bytes, Cid, Key, wire};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -47,6 +44,8 @@ pub struct Session {
     wrote: BTreeMap<Key, Cid>,
     /// The block that it saw last for a key, where only one can have given the value.
     saw: BTreeMap<Key, Cid>,
+    /// What its next write is to follow: what it saw since its last one, and that one, which follows all before it.
+    follows: BTreeSet<Cid>,
 }
 
 impl Session {
@@ -66,11 +65,12 @@ impl Session {
             last = Some(block);
         }
         let Some(last) = last else { return Ok(()) };
-        let unfollowed = seen_before
-            .iter()
-            .filter_map(|cid| ledger.block(cid))
-            .find(|seen| seen.dag.is_some() && seen.dag == last.dag && !is_ancestor(ledger, seen, last));
-        match unfollowed {
+        let is_of_its_dag =
+            |cid: &Cid| ledger.block(cid).is_some_and(|seen| seen.dag.is_some() && seen.dag == last.dag);
+        self.follows.retain(|cid| !(seen_before.contains(cid) && is_of_its_dag(cid)));
+        self.follows.insert(last.cid);
+        let mut unfollowed = ledger.not_ancestors(seen_before, &last.cid).filter(|cid| is_of_its_dag(cid));
+        match unfollowed.next().and_then(|cid| ledger.block(cid)) {
             None => Ok(()),
             Some(seen) => Err(format!(
                 "block {} was read, and the write that followed, {}, does not descend from it",
@@ -80,10 +80,10 @@ impl Session {
         }
     }
 
-    /// The blocks seen so far.
+    /// The blocks that a write asked for now has to follow.
     #[must_use]
     pub fn seen(&self) -> BTreeSet<Cid> {
-        self.saw.values().copied().collect()
+        self.follows.clone()
     }
 
     /// Whether a value is not older than the last own write of its key.
@@ -106,6 +106,7 @@ impl Session {
     pub fn read(&mut self, writes: &Writes, key: &Key, value: Option<&Bytes>) {
         if let ([only], Some(_)) = (writes.of(key, value), value) {
             self.saw.insert(key.clone(), *only);
+            self.follows.insert(*only);
         }
     }
 
@@ -122,11 +123,9 @@ impl Session {
         if writes.removed.contains(&(key.clone(), floor.cid)) {
             return Ok(());
         }
-        let candidates = writes.of(key, value);
-        let fits = candidates
-            .iter()
-            .filter_map(|cid| ledger.block(cid))
-            .any(|block| block.cid == floor.cid || !is_ancestor(ledger, block, floor));
+        // The last one first: it is the likeliest not to be older.
+        let mut candidates = writes.of(key, value).iter().rev().filter(|cid| ledger.block(cid).is_some());
+        let fits = candidates.any(|cid| *cid == floor.cid || !ledger.is_ancestor(cid, &floor.cid));
         match fits {
             true => Ok(()),
             false => Err(format!(
@@ -136,24 +135,6 @@ impl Session {
             )),
         }
     }
-}
-
-/// Whether one block is an ancestor of another: a search that goes no deeper than it.
-fn is_ancestor(ledger: &Ledger, older: &Record, younger: &Record) -> bool {
-    let (mut next, mut seen) = (vec![younger], BTreeSet::new());
-    while let Some(block) = next.pop() {
-        for link in &block.links {
-            if *link == older.cid {
-                return true;
-            }
-            if let Some(parent) = ledger.block(link).filter(|parent| parent.height > older.height)
-                && seen.insert(parent.cid)
-            {
-                next.push(parent);
-            }
-        }
-    }
-    false
 }
 
 #[cfg(test)]
