@@ -101,7 +101,7 @@ fn run(cli: &Cli) -> Done {
     let jobs = cli.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
     let work = cli.work.clone().unwrap_or_else(|| root.join("target/bugs"));
     let tree = Tree::new(&root, &work).map_err(Bad::Failed)?;
-    let mut campaign = Campaign { cli, jobs, tree, before, results: Results::default() };
+    let mut campaign = Campaign { cli, jobs, tree, before, results: Results::default(), stale: Vec::new() };
     // Found out now, not after an hour, that the file cannot be written.
     campaign.keep()?;
     if let Some(seeds) = cli.real {
@@ -112,7 +112,14 @@ fn run(cli: &Cli) -> Done {
             campaign.hunt(bug)?;
         }
     }
-    told(&campaign.results, cli)
+    told(&campaign.results, cli)?;
+    match &campaign.stale[..] {
+        [] => Ok(()),
+        stale => Err(Bad::Failed(format!(
+            "scenarios/regressions/NAME.toml passes with the bug that it was made of: {}; shrink a new failure",
+            stale.join(", ")
+        ))),
+    }
 }
 
 /// The bugs that were asked for.
@@ -132,6 +139,8 @@ struct Campaign<'a> {
     /// What an earlier run has left.
     before: Results,
     results: Results,
+    /// Bugs with which their regression passes.
+    stale: Vec<String>,
 }
 
 impl Campaign<'_> {
@@ -205,7 +214,7 @@ impl Campaign<'_> {
         // What it was once shrunk to passes on the real core, and must fail here.
         let regression = self.tree.path(&Path::new("scenarios/regressions").join(format!("{}.toml", bug.name)));
         if regression.is_file() && hunt::hunt(&program, &regression, 1, 1).map_err(failed)?.found.is_none() {
-            return Err(failed(format!("{} passes with it", regression.display())));
+            self.stale.push(bug.name.clone());
         }
         let scenario = self.tree.path(bug.scenario.as_deref().unwrap_or(Path::new(SWARM)));
         let hunt = hunt::hunt(&program, &scenario, self.cli.seeds, self.jobs).map_err(failed)?;

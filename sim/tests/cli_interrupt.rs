@@ -129,7 +129,7 @@ fn a_shrink_that_is_stopped_goes_on_to_the_same_end() {
 
     // What is of another failure, or is damaged, is not gone on with.
     fs::write(&partial, "#: of ff\n#: tried 1\nreplicas = 1\n").unwrap();
-    let anew = anabranch(&arguments);
+    let anew = anabranch(arguments);
     assert_eq!(anew.code, Some(0), "{}", anew.err);
     assert!(anew.out.starts_with("note: ") && anew.out.contains("beginning anew"), "{}", anew.out);
     assert_eq!(result(&target), result(&whole.join("shrunk.toml")));
