@@ -302,7 +302,7 @@ fn what_was_found_once_stays_mended() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scenarios/regressions");
     let answer = run(&folder, &[]);
     assert_eq!(answer.code, Some(0), "{}", answer.out);
-    assert!(answer.out.lines().filter(|line| line.starts_with("passed ")).count() >= 4, "{}", answer.out);
+    assert!(answer.out.lines().filter(|line| line.starts_with("passed ")).count() >= 6, "{}", answer.out);
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|extension| extension == "toml") {
