@@ -19,13 +19,15 @@ use std::{
 /// What the shell understands.
 pub const HELP: &str = command::HELP;
 
-/// How a shell ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// How a shell ended. What went wrong at a terminal was told there, and counts as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ended {
     /// All commands were carried out.
     Well,
     /// A command that did not come from a terminal was wrong or failed; the others were carried out.
     CommandFailed,
+    /// A `verify` that did not come from a terminal found faults, whatever became of the other commands.
+    Unsound,
 }
 
 /// Why a shell cannot go on.
@@ -35,7 +37,12 @@ pub enum ShellError {
     /// There is no store, and none is to be made.
     NoStore(PathBuf),
     /// The store cannot be opened.
-    Open(OpenError),
+    Open {
+        /// Where it is.
+        path: PathBuf,
+        /// Why.
+        why: OpenError,
+    },
     /// Reading commands or writing results failed.
     Io(io::Error),
 }
@@ -50,7 +57,9 @@ impl fmt::Display for ShellError {
                     path.display()
                 )
             }
-            Self::Open(why) => why.fmt(f),
+            // These name the folder themselves.
+            Self::Open { why: why @ OpenError::Folder(_), .. } => why.fmt(f),
+            Self::Open { path, why } => write!(f, "{}: {why}", path.display()),
             Self::Io(why) => write!(f, "commands cannot be read or results written: {why}"),
         }
     }
@@ -76,7 +85,8 @@ pub fn run(path: &Path, create: bool) -> Result<Ended, ShellError> {
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
     let store = runtime.block_on(Datastore::builder().open(path));
-    let mut session = Session::new(runtime, store.map_err(ShellError::Open)?);
+    let store = store.map_err(|why| ShellError::Open { path: path.to_owned(), why })?;
+    let mut session = Session::new(runtime, store);
     let ended = match io::stdin().is_terminal() {
         true => interact(&mut session),
         false => follow(&mut session, io::stdin().lock()),
@@ -106,8 +116,9 @@ fn follow(session: &mut Session, from: impl BufRead) -> Result<Ended, ShellError
     for line in from.lines() {
         match execute(session, &line?)? {
             Flow::Quit => break,
-            Flow::Failed if ended == Ended::Well => ended = Ended::CommandFailed,
-            Flow::Failed | Flow::On => {}
+            Flow::Failed => ended = ended.max(Ended::CommandFailed),
+            Flow::Unsound => ended = Ended::Unsound,
+            Flow::On => {}
         }
     }
     Ok(ended)
@@ -125,6 +136,11 @@ fn execute(session: &mut Session, line: &str) -> Result<Flow, ShellError> {
                 out.flush()?;
                 eprintln!("error: {what}");
                 Flow::Failed
+            }
+            Err(session::Failed::Unsound(what)) => {
+                out.flush()?;
+                eprintln!("error: {what}");
+                Flow::Unsound
             }
         },
         Err(what) => {

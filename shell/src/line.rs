@@ -6,8 +6,8 @@ use crate::{
     session::{Keys, Session},
 };
 use rustyline::{
-    Context, Helper, completion::Completer, error::ReadlineError, highlight::Highlighter, hint::Hinter,
-    history::DefaultHistory, validate::Validator,
+    CompletionType, Config, Context, Helper, completion::Completer, error::ReadlineError, highlight::Highlighter,
+    hint::Hinter, history::DefaultHistory, validate::Validator,
 };
 use std::{io, path::PathBuf};
 
@@ -22,7 +22,9 @@ pub(crate) struct Editor {
 
 impl Editor {
     pub(crate) fn new(session: &Session) -> Result<Self, ShellError> {
-        let mut editor = rustyline::Editor::new().map_err(io_error)?;
+        // As other shells do it: what all candidates have in common is typed, and a second Tab lists them.
+        let config = Config::builder().completion_type(CompletionType::List).build();
+        let mut editor = rustyline::Editor::with_config(config).map_err(io_error)?;
         editor.set_helper(Some(Completion { keys: session.key_source() }));
         let history = history_file();
         if let Some(file) = &history {
@@ -41,7 +43,11 @@ impl Editor {
                 Ok(Some(line))
             }
             Err(ReadlineError::Interrupted) => Ok(Some(String::new())),
-            Err(ReadlineError::Eof) => Ok(None),
+            Err(ReadlineError::Eof) => {
+                // What comes after the shell begins on a line of its own.
+                println!();
+                Ok(None)
+            }
             Err(error) => Err(io_error(error).into()),
         }
     }
@@ -99,11 +105,7 @@ fn complete(line: &str, keys: impl Fn(&str) -> Vec<String>) -> (usize, Vec<Strin
     let candidates = match words[..] {
         [] => NAMES.iter().filter(|name| name.starts_with(word)).map(|name| (*name).to_owned()).collect(),
         [name] if OF_KEYS.contains(&name) => {
-            // What has to be quoted is left to whoever types.
-            keys(word)
-                .into_iter()
-                .filter(|key| shlex::split(key).is_some_and(|words| words == [key.as_str()]))
-                .collect()
+            keys(word).into_iter().filter_map(|key| Some(shlex::try_quote(&key).ok()?.into_owned())).collect()
         }
         _ => Vec::new(),
     };
@@ -118,8 +120,9 @@ mod tests {
     fn commands_are_completed_first_and_keys_after_them() {
         let keys = |start: &str| vec![format!("{start}pple"), String::from("/with space")];
         assert_eq!(complete("he", keys), (0, vec!["heads".into(), "help".into()]));
-        assert_eq!(complete("get /a", keys), (4, vec!["/apple".into()]));
-        assert_eq!(complete("  get /a", keys), (6, vec!["/apple".into()]));
+        let apple = || vec![String::from("/apple"), String::from("'/with space'")];
+        assert_eq!(complete("get /a", keys), (4, apple()));
+        assert_eq!(complete("  get /a", keys), (6, apple()));
         assert_eq!(complete("put /a v", keys), (7, vec![]));
         assert_eq!(complete("stats /a", keys), (6, vec![]));
         assert_eq!(complete("", keys).1.len(), NAMES.len());

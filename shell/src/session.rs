@@ -13,6 +13,8 @@ use tokio::runtime::{Handle, Runtime};
 pub(crate) enum Flow {
     On,
     Failed,
+    /// A verification has found faults.
+    Unsound,
     Quit,
 }
 
@@ -20,6 +22,8 @@ pub(crate) enum Flow {
 pub(crate) enum Failed {
     /// It is told, and the shell goes on.
     Command(String),
+    /// So is this: a verification has found faults.
+    Unsound(String),
     /// What it had to say could not be written.
     Write(io::Error),
 }
@@ -141,7 +145,7 @@ impl Session {
                 writeln!(out, "{blocks} blocks and {keys} keys are sound")?
             }
             Outcome::Verified { faults, .. } => {
-                return Err(Failed::Command(format!("{faults} faults were found; `rebuild` mends what can be mended")));
+                return Err(Failed::Unsound(format!("{faults} faults were found; `rebuild` mends what can be mended")));
             }
             Outcome::Abandoned { cid } => writeln!(out, "{cid} is given up")?,
             other => writeln!(out, "{other:?}")?,

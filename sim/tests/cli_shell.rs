@@ -77,6 +77,28 @@ fn what_goes_wrong_is_said_in_a_line_and_in_the_exit_code() {
     );
 }
 
+/// A verification that finds faults has an exit code of its own, whatever else went wrong.
+#[test]
+fn a_failed_verification_shows_in_the_exit_code() {
+    use anabranch_core::store::{Store, Table, WriteBatch};
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("store");
+    let done = shell(&["--create"], &path, "put /k v\nput /j w\nverify\n");
+    assert_eq!((done.status.code(), text(&done.stdout)), (Some(0), "2 blocks and 2 keys are sound\n".into()));
+    // A key is lost from the index.
+    let mut store = anabranch_store::open(&path).unwrap();
+    store.commit(WriteBatch { rows: vec![(Table::Keys, anabranch_core::Bytes::from_static(b"/k"), None)] }).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let done = shell(&[], &path, "nonsense\nverify\nget /none\n");
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("faults were found; `rebuild` mends"), "{said}");
+    let done = shell(&[], &path, "rebuild\nverify\nget /k\n");
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+    assert!(text(&done.stdout).ends_with("2 blocks and 2 keys are sound\nv\n"), "{}", text(&done.stdout));
+}
+
 #[test]
 fn a_store_that_is_open_elsewhere_is_refused() {
     let folder = tempfile::tempdir().unwrap();

@@ -7,9 +7,9 @@ use anabranch_core::{
     Bytes,
     store::{MemoryStore, Read, Store, StoreError, Table},
 };
-use anabranch_store::Checked;
+use anabranch_store::{Buffered, Checked};
 use proptest::prelude::*;
-use support::{assert_rows, batch, rows, scan};
+use support::{assert_rows, batch, rows, scan, scan_keys};
 
 /// What lies in the engine for a row of this table and key.
 fn stored(table: Table, key: &[u8], row: &[u8]) -> Bytes {
@@ -140,5 +140,35 @@ proptest! {
         if bad != good {
             assert_damaged(holding(Table::Bodies, b"key", &bad), Table::Bodies, b"key", "written over");
         }
+    }
+}
+
+/// Keys of damaged rows show, through every layer, so that whoever mends the store can find and remove them.
+#[test]
+fn a_scan_of_keys_shows_damaged_rows_too() {
+    let mut engine = MemoryStore::new();
+    for table in [Table::Keys, Table::Heads] {
+        for (key, row) in [(b"a", stored(table, b"a", b"1")), (b"c", stored(table, b"c", b"3"))] {
+            engine.commit(batch(&[(table, key, Some(&row))])).unwrap();
+        }
+        engine.commit(batch(&[(table, b"b", Some(b"no sum at all"))])).unwrap();
+    }
+    let mut checked = Checked::new(engine.clone());
+    let snapshot = checked.snapshot().unwrap();
+    let mut buffered = Buffered::new(Checked::new(engine)).unwrap();
+    let all = [b"a".to_vec(), b"b".to_vec(), b"c".to_vec()];
+    for table in [Table::Keys, Table::Heads] {
+        assert_eq!(scan_keys(&checked, table, &[], &[], 99), all);
+        assert_eq!(scan_keys(&snapshot, table, &[], &[], 99), all);
+        assert_eq!(scan_keys(&buffered, table, &[], &[], 99), all);
+        assert!(is_damage(buffered.get(table, b"b"), table));
+        // What is held back is laid over the rows below, and the damaged one can be removed.
+        buffered.commit(batch(&[(table, b"b", None), (table, b"d", Some(b"4"))])).unwrap();
+        let mended = [b"a".to_vec(), b"c".to_vec(), b"d".to_vec()];
+        assert_eq!(scan_keys(&buffered, table, &[], &[], 99), mended);
+        assert_eq!(scan_keys(&buffered, table, &[], b"b", 1), [b"c".to_vec()]);
+        buffered.sync().unwrap();
+        assert_eq!(scan_keys(&buffered, table, &[], &[], 99), mended);
+        assert_eq!(scan_keys(&buffered.snapshot().unwrap(), table, b"d", &[], 99), [b"d".to_vec()]);
     }
 }

@@ -7,6 +7,7 @@ mod codec;
 mod durability;
 mod faulty;
 mod following;
+mod hazards;
 mod kit;
 mod network;
 mod opening;

@@ -63,6 +63,7 @@ Exit codes:
 pub(crate) const HELP_SHELL: &str = "\
 Exit codes:
   0  done
+  1  a `verify` of a script found faults, whatever became of its other commands
   2  bad usage, a store that cannot be opened, or a command of a script that was wrong or failed";
 
 /// Why the program stops before its work is done.

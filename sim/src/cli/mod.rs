@@ -189,6 +189,7 @@ pub(crate) fn execute(command: Option<Command>, out: &mut Out, err: &mut Out) ->
         Some(Command::Shell { path, create }) => match anabranch_shell::run(&path, create).map_err(Stop::bad)? {
             anabranch_shell::Ended::Well => Ok(Code::Passed),
             anabranch_shell::Ended::CommandFailed => Ok(Code::BadInput),
+            anabranch_shell::Ended::Unsound => Ok(Code::BrokenInvariant),
         },
     }
 }

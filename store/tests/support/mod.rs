@@ -54,6 +54,20 @@ pub fn scan(store: &impl Read, table: Table, prefix: &[u8], from: &[u8], limit: 
     found
 }
 
+/// As `scan`, keys only.
+pub fn scan_keys(store: &impl Read, table: Table, prefix: &[u8], from: &[u8], limit: usize) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    let mut broken = false;
+    let visit = &mut |key: &[u8]| {
+        assert!(!broken, "a visitor that broke off is called again");
+        found.push(key.to_vec());
+        broken = found.len() >= limit;
+        if broken { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    store.scan_keys(table, prefix, from, visit).unwrap();
+    found
+}
+
 /// What a scan of the model finds.
 pub fn model_scan(rows: &Rows, table: Table, prefix: &[u8], from: &[u8], limit: usize) -> Vec<(Vec<u8>, Bytes)> {
     let found = rows.iter().filter(|((of, key), _)| *of == table && key.starts_with(prefix) && &key[..] >= from);

@@ -1,6 +1,6 @@
 //! Random uses of a store, run against a model.
 
-use super::{Rows, apply, assert_rows, brief, model_scan, rows, scan};
+use super::{Rows, apply, assert_rows, brief, model_scan, rows, scan, scan_keys};
 use anabranch_core::{
     Bytes,
     store::{ROW_KEY_BYTES_MAX, Read, Store, Table, WriteBatch},
@@ -147,6 +147,13 @@ pub fn run<S: Store>(ops: &[Op], mut reopen: impl FnMut(Option<S>) -> S) {
                 let (prefix, from) = (prefix.bytes(), from.bytes());
                 let wanted = model_scan(&model, *table, &prefix, &from, *limit);
                 assert_eq!(scan(now, *table, &prefix, &from, *limit), wanted, "scan {table:?}");
+                let keys: Vec<Vec<u8>> = wanted.into_iter().map(|(key, _)| key).collect();
+                assert_eq!(scan_keys(now, *table, &prefix, &from, *limit), keys, "scan_keys {table:?}");
+                if let Some((snapshot, then)) = snapshots.last() {
+                    let keys = model_scan(then, *table, &prefix, &from, *limit).into_iter().map(|(key, _)| key);
+                    let found = scan_keys(snapshot, *table, &prefix, &from, *limit);
+                    assert_eq!(found, keys.collect::<Vec<_>>(), "scan_keys {table:?} of a snapshot");
+                }
             }
             Op::Snapshot => {
                 snapshots.truncate(2);
