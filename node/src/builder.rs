@@ -67,6 +67,19 @@ where
     C: Codec + Clone + Send + Sync + 'static,
 {
     /// Changes options.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Datastore, WhenBehind};
+    ///
+    /// // A write is refused while blocks are known to be missing, instead of waiting for them.
+    /// let builder = Datastore::builder().options(|options| options.replica.when_behind = WhenBehind::Refuse);
+    /// let store = builder.memory().await?;
+    /// assert_eq!(store.put("/k", "v").await?.behind, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn options(mut self, change: impl FnOnce(&mut Options)) -> Self {
         change(&mut self.options);
@@ -74,6 +87,29 @@ where
     }
 
     /// Judges each block by its content: merge or void. All replicas of a network must judge alike.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Datastore, Validator, Verdict, wire::Block};
+    ///
+    /// /// Values of more than a kilobyte are not for this network.
+    /// #[derive(Clone)]
+    /// struct Short;
+    ///
+    /// impl Validator for Short {
+    ///     fn judge(&self, block: &Block) -> Verdict {
+    ///         let short = block.delta.as_ref().is_ok_and(|delta| delta.elements.iter().all(|put| put.value.len() <= 1_024));
+    ///         if short { Verdict::Merge } else { Verdict::Void }
+    ///     }
+    /// }
+    ///
+    /// let store = Datastore::builder().validator(Short).memory().await?;
+    /// store.put("/k", "v").await?;
+    /// store.put("/k", vec![0; 2_000]).await.unwrap_err();
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn validator<W: Validator + Clone + Send + 'static>(self, validator: W) -> Builder<W, C> {
         let Self { options, codec, broadcaster, syncer, hooks, rebuild, .. } = self;
@@ -81,6 +117,39 @@ where
     }
 
     /// Reads and writes deltas in the embedder's own format. It must be the same for all replicas of a network, and for the whole life of a store.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Bytes, Codec, Datastore, Key, ProtobufCodec, wire::{Delta, Flaw}};
+    ///
+    /// /// The usual format behind a byte that tells this network's blocks from all others.
+    /// #[derive(Clone)]
+    /// struct Marked;
+    ///
+    /// impl Codec for Marked {
+    ///     fn decode(&self, data: &Bytes) -> Result<Delta, Flaw> {
+    ///         match data.first() {
+    ///             Some(0xa7) => ProtobufCodec.decode(&data.slice(1..)),
+    ///             _ => Err(Flaw::NotDelta("not of this network".into())),
+    ///         }
+    ///     }
+    ///     fn encode(&self, delta: &Delta) -> Vec<u8> {
+    ///         [vec![0xa7], ProtobufCodec.encode(delta)].concat()
+    ///     }
+    ///     fn element_bytes(&self, key: &Key, value: &Bytes) -> usize {
+    ///         ProtobufCodec.element_bytes(key, value)
+    ///     }
+    ///     fn tombstone_bytes(&self, key: &Key) -> usize {
+    ///         ProtobufCodec.tombstone_bytes(key)
+    ///     }
+    /// }
+    ///
+    /// let store = Datastore::builder().codec(Marked).memory().await?;
+    /// store.put("/k", "v").await?;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn codec<D: Codec + Clone + Send + Sync + 'static>(self, codec: D) -> Builder<V, D> {
         let Self { options, validator, broadcaster, syncer, hooks, rebuild, .. } = self;
@@ -119,6 +188,22 @@ where
     /// what peers wrote, and when a delete lets another version take over. Nothing is left out but in a crash.
     ///
     /// A hook that is slow slows the datastore down, so it must not wait for it: spawn a task for that.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::Datastore;
+    ///
+    /// let (send, told) = std::sync::mpsc::channel();
+    /// let builder = Datastore::builder().on_put(move |change| drop(send.send((change.old.clone(), change.new.clone()))));
+    /// let store = builder.on_delete(|change| println!("{} is gone", change.key)).memory().await?;
+    /// store.put("/colour", "red").await?;
+    /// store.put("/colour", "green").await?;
+    /// store.close().await;
+    /// assert_eq!(told.iter().collect::<Vec<_>>(), [(None, Some("red".into())), (Some("red".into()), Some("green".into()))]);
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn on_put(mut self, hook: impl FnMut(&Change) + Send + 'static) -> Self {
         self.hooks.put = Some(Box::new(hook));
@@ -174,6 +259,19 @@ where
 
     /// Opens a store that is there already: one of your own, or a [`MemoryStore`] that has something in it. It is kept when it fails, and tried again
     /// when the datastore is [reopened](Datastore::reopen): whether that can succeed is up to it. Otherwise as [`open_with`](Self::open_with).
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Datastore, NotOpened, store::MemoryStore};
+    ///
+    /// match Datastore::builder().options(|options| options.queue_max = 0).open_store(MemoryStore::new()).await {
+    ///     Ok(store) => store.close().await,
+    ///     Err(NotOpened { why, store }) => println!("{why}; the store is still here: {}", store.is_some()),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`open`](Self::open); the store is handed back.

@@ -146,6 +146,22 @@ impl Datastore {
 
     /// The state of this moment, for several reads of one moment.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::Datastore;
+    ///
+    /// let store = Datastore::builder().memory().await?;
+    /// store.put("/k", "old").await?;
+    /// let snapshot = store.snapshot().await?;
+    /// store.put("/k", "new").await?;
+    /// assert_eq!(snapshot.get("/k").await?.as_deref(), Some(&b"old"[..]));
+    /// assert_eq!(snapshot.traverse(Vec::new(), 10).await?.len(), 1);
+    /// print!("{}", store.snapshot().await?.picture(10).await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// As [`get`](Self::get).
     pub async fn snapshot(&self) -> Result<Snapshot, Error> {
@@ -187,6 +203,19 @@ impl Datastore {
     }
 
     /// Numbers about the replica.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::Datastore;
+    ///
+    /// let store = Datastore::builder().memory().await?;
+    /// let made = store.put("/k", "v").await?;
+    /// assert!(store.is_merged(made.blocks[0]).await? && !store.is_behind().await?);
+    /// assert_eq!((store.stats().await?.merged, store.heads().await?.len()), (1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -257,6 +286,22 @@ impl Datastore {
     ///
     /// The file appears whole or not at all. Memory: about 100 bytes a block.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::Datastore;
+    ///
+    /// let file = std::env::temp_dir().join("anabranch-example.car");
+    /// let store = Datastore::builder().memory().await?;
+    /// store.put("/k", "v").await?;
+    /// assert_eq!(store.export(&file, None).await?.blocks, 1);
+    /// let other = Datastore::builder().memory().await?;
+    /// assert_eq!(other.import(&file).await?.merged, 1);
+    /// assert_eq!(other.heads().await?, store.heads().await?);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When a block is not merged here, the file cannot be written, or the store cannot be read.
     pub async fn export(&self, path: impl AsRef<Path>, from: Option<Vec<Cid>>) -> Result<Exported, TransferError> {
@@ -276,6 +321,21 @@ impl Datastore {
 
     /// This moment, to [ask](Self::feed) later, also after a restart, what was merged since. Keep [`FeedToken::encode`]. Take it before
     /// the keys are read for the first time.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Datastore, FeedToken, Key};
+    ///
+    /// let store = Datastore::builder().options(|options| options.replica.feed = true).memory().await?;
+    /// let kept = store.feed_token().await?.encode();
+    /// store.put("/colour", "green").await?;
+    /// // Later, after a restart perhaps:
+    /// let feed = store.feed(FeedToken::decode(&kept).ok_or("no token")?, 1_000).await?;
+    /// assert_eq!(feed.keys, [(Key::new("/colour"), Some("green".into()))]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Error::NotKept`] when the datastore was opened without [`Config::feed`](anabranch_core::Config::feed), else as [`get`](Self::get).
@@ -304,6 +364,21 @@ impl Datastore {
     /// from the blocks that remain. What of that name is merged later is merged as ever. Returns when it is done; reads and writes go on
     /// meanwhile, and a crash does not stop it: it goes on when the store is opened again.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Batch, DagName, Datastore};
+    ///
+    /// let store = Datastore::builder().memory().await?;
+    /// store.put("/k", "kept").await?;
+    /// store.commit(Batch::for_dag(DagName::new("cache")).put("/k", "cached")).await?;
+    /// assert_eq!(store.get("/k").await?.as_deref(), Some(&b"cached"[..]));
+    /// store.purge(DagName::new("cache")).await?;
+    /// assert_eq!(store.get("/k").await?.as_deref(), Some(&b"kept"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Refusal::Busy`](anabranch_core::Refusal::Busy) while another task runs; else as [`commit`](Self::commit).
     pub async fn purge(&self, dag: DagName) -> Result<Outcome, Error> {
@@ -312,6 +387,21 @@ impl Datastore {
 
     /// Checks every merged block, and everything that is derived from them, and changes nothing. [`Outcome::Verified`] counts the faults; what each is
     /// comes as an [event](Self::events). Reads and writes go on meanwhile, and a crash does not stop it.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Datastore, Outcome};
+    ///
+    /// let store = Datastore::builder().memory().await?;
+    /// store.put("/k", "v").await?;
+    /// match store.verify().await? {
+    ///     Outcome::Verified { faults: 0, blocks, .. } => println!("{blocks} blocks are sound"),
+    ///     _ => println!("{:?}", store.rebuild().await?),
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`purge`](Self::purge).
@@ -331,6 +421,20 @@ impl Datastore {
 
     /// Gives a block up that others wait for and that no peer can serve any more: from now on it counts as merged without links, and
     /// what waits for it is merged. It is undone when the block turns up. A decision of an operator, here alone.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::Datastore;
+    ///
+    /// let store = Datastore::builder().memory().await?;
+    /// for block in store.blocking(10).await? {
+    ///     println!("{} blocks wait for {}, which nobody serves", block.waiting, block.cid);
+    ///     store.abandon(block.cid).await?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`Refusal::NotMissing`](anabranch_core::Refusal::NotMissing) for a block that is here or that nothing waits for; else as [`purge`](Self::purge).

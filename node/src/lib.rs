@@ -33,8 +33,8 @@ mod watch;
 
 pub use anabranch_core::{
     Batch, Blocking, Bytes, Cid, Codec, Config, DagName, Event, Feed, FeedToken, Filter, Head, Is, Key, MergeAll,
-    Order, Outcome, Peer, Phase, Query, Refusal, Row, Stats, TaskKind, TaskStatus, Validator, Verdict, Visited,
-    WhenBehind, Write, limits, store, wire,
+    Order, Outcome, Peer, Phase, ProtobufCodec, Query, Refusal, Row, Stats, TaskKind, TaskStatus, Validator, Verdict,
+    Visited, WhenBehind, Write, limits, store, wire,
 };
 pub use blocks::Blocks;
 pub use builder::Builder;

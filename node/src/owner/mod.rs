@@ -41,7 +41,7 @@ use tokio::{
 };
 use tracing::{Span, debug_span};
 pub(crate) use waiting::batch_bytes;
-use waiting::{Group, Replies, Waiting};
+use waiting::{Group, Pace, Replies, Waiting};
 
 /// Opens the store, a path's say, and opens it again.
 pub(crate) type Opener<S> = Box<dyn FnMut() -> Result<S, OpenError> + Send>;
@@ -103,6 +103,7 @@ pub(crate) struct Owner<S, V, C> {
     /// Whose call failed with the store: it is told when nothing can be read any more.
     failed: Option<Replies>,
     group: Group,
+    pace: Pace,
     /// The task that runs.
     task: Option<Span>,
 }
@@ -138,6 +139,7 @@ impl<S: Store, V: Validator + Clone, C: Codec + Clone> Owner<S, V, C> {
             closing: None,
             failed: None,
             group: Group::new(),
+            pace: Pace::default(),
             task: None,
         };
         let done = owner.open();
@@ -205,9 +207,12 @@ impl<S: Store, V: Validator + Clone, C: Codec + Clone> Owner<S, V, C> {
                 Some(message) => self.take(message)?,
                 None => match self.fetches.next_failed() {
                     Some(input) => self.step(input)?,
+                    None if self.group.asked == 0 && self.has_more() => self.step(Input::Continue)?,
                     // Someone waits for the sync: merging goes on after it.
-                    None if self.group.asked > 0 || !self.has_more() => break,
-                    None => self.step(Input::Continue)?,
+                    None => match self.pace.others(&self.group, &mut self.queue) {
+                        Some(message) => self.take(message)?,
+                        None => break,
+                    },
                 },
             }
             if self.closing.is_some() || self.group.is_full() {
@@ -339,6 +344,7 @@ impl<S: Store, V: Validator + Clone, C: Codec + Clone> Owner<S, V, C> {
         let begun = Instant::now();
         debug_span!("sync").in_scope(|| replica.sync())?;
         self.dirty = false;
+        self.pace.synced(begun.elapsed(), self.group.asked);
         metrics::synced(begun.elapsed(), self.group.asked);
         metrics::state(&replica.stats(), self.fetches.running());
         tracing::trace!(messages = self.group.messages, asked = self.group.asked, bytes = self.group.bytes, took = ?begun.elapsed(), "synced");

@@ -1,9 +1,15 @@
 //! What waits for the owner, and what it has taken in.
 
-use crate::{Committed, Error, message::Reply};
+use crate::{
+    Committed, Error,
+    message::{Message, Reply},
+};
 use anabranch_core::{Batch, Outcome, Write};
-use std::time::{Duration, Instant};
-use tokio::sync::OwnedSemaphorePermit;
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 
 /// Something that was asked for and has not been answered.
 pub(super) struct Waiting {
@@ -49,6 +55,42 @@ impl Group {
 
     pub(super) fn is_full(&self) -> bool {
         self.messages >= GROUP_MESSAGES_MAX || self.bytes >= GROUP_BYTES_MAX || self.begun.elapsed() >= GROUP_TIME_MAX
+    }
+}
+
+/// The longest that a group waits for callers that are about to come …
+const OTHERS_WAIT_MAX: Duration = Duration::from_millis(5);
+/// … and how often it looks for them.
+const OTHERS_LOOK_EVERY: Duration = Duration::from_micros(50);
+
+/// How many callers share a sync, and how long one takes.
+///
+/// Callers who write one thing after another come again right after they are answered. A sync for the first of them alone would keep all others waiting for
+/// the one after it, so that each sync did half of the work. So a group of fewer than shared the last sync waits for the others, for a part of what a sync
+/// costs; a caller who is alone waits for nobody.
+#[derive(Default)]
+pub(super) struct Pace {
+    asked: usize,
+    took: Duration,
+}
+
+impl Pace {
+    pub(super) fn synced(&mut self, took: Duration, asked: usize) {
+        if asked > 0 {
+            *self = Self { asked, took };
+        }
+    }
+
+    /// The next message, if one comes that is worth waiting for.
+    pub(super) fn others(&self, group: &Group, queue: &mut mpsc::Receiver<Message>) -> Option<Message> {
+        let limit = (self.took / 4).min(OTHERS_WAIT_MAX);
+        while (1..self.asked).contains(&group.asked) && group.begun.elapsed() < limit {
+            thread::sleep(OTHERS_LOOK_EVERY);
+            if let Ok(message) = queue.try_recv() {
+                return Some(message);
+            }
+        }
+        None
     }
 }
 

@@ -55,6 +55,39 @@ async fn many_callers_share_a_sync_and_none_is_answered_before_it() {
     assert_eq!(rows(&store).await.len(), 201);
 }
 
+/// Callers who write one thing after another stay together: the sync of the first who comes again waits for the others, and not for one who is
+/// alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn callers_who_come_again_share_each_sync() {
+    const CALLERS: u64 = 32;
+    const PUTS: u64 = 20;
+    let disk = Disk::default();
+    let store = open(fast(), &disk).await;
+    disk.slow(Duration::from_millis(20));
+    let before = disk.syncs();
+    let mut callers = tokio::task::JoinSet::new();
+    for caller in 0..CALLERS {
+        let store = store.clone();
+        drop(callers.spawn(async move {
+            for n in 0..PUTS {
+                store.put(format!("/{caller}/{n}"), "x").await.unwrap();
+            }
+        }));
+    }
+    while let Some(ended) = callers.join_next().await {
+        ended.unwrap();
+    }
+    let syncs = disk.syncs() - before;
+    // Without that they fall into two halves, which wait for each other's sync: 40.
+    assert!(syncs <= PUTS * 3 / 2, "{CALLERS} callers with {PUTS} puts each took {syncs} syncs");
+    let begun = std::time::Instant::now();
+    for n in 0..10 {
+        store.put(format!("/alone/{n}"), "x").await.unwrap();
+    }
+    let each = begun.elapsed() / 10;
+    assert!(each < Duration::from_millis(100), "one who is alone takes {each:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_dropped_call_writes_once_or_not_at_all() {
     let disk = Disk::default();

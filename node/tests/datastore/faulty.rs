@@ -4,7 +4,10 @@ use anabranch::{
     Bytes,
     store::{MemoryStore, Read, Store, StoreError, Table, Visit, WriteBatch},
 };
-use std::sync::{Arc, Condvar, Mutex};
+use std::{
+    sync::{Arc, Condvar, Mutex},
+    time::Duration,
+};
 
 /// What the disk holds, and what it does next. A clone is the same disk.
 #[derive(Clone, Default)]
@@ -21,6 +24,8 @@ struct State {
     /// Syncs wait.
     held: bool,
     waiting: u64,
+    /// How long a sync takes.
+    takes: Duration,
     fault: Option<Fault>,
 }
 
@@ -64,6 +69,11 @@ impl Disk {
     pub(crate) fn hold(&self, held: bool) {
         self.state.lock().unwrap().held = held;
         self.changed.notify_all();
+    }
+
+    /// Makes each sync take so long.
+    pub(crate) fn slow(&self, takes: Duration) {
+        self.state.lock().unwrap().takes = takes;
     }
 
     /// How many syncs wait now: 0 or 1.
@@ -116,6 +126,8 @@ impl Store for FaultyStore {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
+        let takes = self.disk.state.lock().unwrap().takes;
+        std::thread::sleep(takes);
         let mut state = self.disk.state.lock().unwrap();
         state.waiting += 1;
         while state.held {
