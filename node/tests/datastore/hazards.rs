@@ -18,7 +18,9 @@ fn block(hex: &str) -> Bytes {
 /// A datastore on disk beside a peer that serves these blocks, which announces some of them in this order, each in a message of its own.
 async fn told(folder: &std::path::Path, blocks: &[&str], announced: &[&str]) -> (Datastore, Puppet) {
     let puppet = Puppet::new();
-    blocks.iter().for_each(|hex| drop(puppet.serve_block(block(hex))));
+    for hex in blocks {
+        let _ = puppet.serve_block(block(hex));
+    }
     let store = fast().network(puppet.both()).open(folder).await.unwrap();
     for hex in announced {
         puppet.announce(Peer(1), &[Cid::of(&block(hex))]);
