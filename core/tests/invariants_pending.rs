@@ -208,6 +208,40 @@ fn invariant_07_obligations_that_come_back_are_fetched_though_others_never_do() 
     panic!("only {} of 1,501 merged: {:?}", node.merged().len(), node.replica.stats());
 }
 
+/// Every announcement wakes what pauses. With more of that than the window holds, each is asked for in its turn all the same.
+#[test]
+fn invariant_07_obligations_that_are_woken_all_the_time_starve_no_others() {
+    let dead = ghosts(0..7);
+    // They are woken in order of their CIDs: this one first, and so, if the newest went first, it would be the last.
+    let mut roots = (0..1_000).map(|n| put_block(&[], 1, &n.to_string(), "v"));
+    let root = roots.find(|root| dead.iter().all(|cid| Cid::of(root) < *cid)).unwrap();
+    let block = |links: &[Cid], key: &str| put_block(links, 2, key, "v");
+    let (trap, other, head) = (block(&dead[..6], "trap"), block(&dead[6..], "other"), block(&[Cid::of(&root)], "head"));
+    let (early, late) = (world([&trap, &other, &head]), world([&trap, &other, &head, &root]));
+    for missing in [Missing::Fails, Missing::Hangs] {
+        let mut node = Node::with(Config { fetches_max: 1, fetches_per_peer_max: 1, ..Config::default() });
+        for bytes in [&trap, &other, &head] {
+            node.hear(1, &[Cid::of(bytes)]);
+            node.round(&early, missing);
+        }
+        assert_eq!(node.replica.stats().obligations, 11);
+        for _ in 0..20 {
+            node.pull(&early);
+            node.fire(Timer::Fetch);
+        }
+        let mut rounds = 0;
+        while node.merged().len() < 2 {
+            node.hear(1, &[Cid::of(&other)]);
+            node.round(&late, missing);
+            if missing == Missing::Hangs {
+                node.fire(Timer::Fetch);
+            }
+            rounds += 1;
+            assert!(rounds < 200, "{missing:?}: {:?}", node.replica.stats());
+        }
+    }
+}
+
 #[test]
 fn invariant_07_rumours_are_at_most_1024_a_peer_and_obligations_stay() {
     let chain = blocks::chain(3, |n| (n.to_string(), "v".into()));

@@ -8,7 +8,7 @@ use core::ops::Bound;
 /// What one peer announced and its state.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Lane {
-    /// Obligations that wait for the window, newest last.
+    /// Obligations that wait for the window, newest last; before them those that were asked for in vain, the latest first.
     due: VecDeque<Cid>,
     /// Rumours that wait for the window, newest last.
     heard: VecDeque<Cid>,
@@ -110,8 +110,12 @@ impl Lanes {
     pub(super) fn join(&mut self, cid: Cid, task: &Task) {
         let lane = self.lanes.entry(task.lane).or_default();
         *lane.count(task) += 1;
-        if let Some(queue) = lane.queue(task) {
-            queue.push_back(cid);
+        // What was asked for in vain goes behind all others: what is woken again and again would starve them.
+        let is_retry = task.state == State::Waiting && task.kind != Kind::Rumour && task.attempt > 0;
+        match lane.queue(task) {
+            Some(queue) if is_retry => queue.push_front(cid),
+            Some(queue) => queue.push_back(cid),
+            None => {}
         }
         self.totals.add(Totals::of(task));
     }
@@ -131,7 +135,7 @@ impl Lanes {
     }
 
     /// What to fetch next: lanes in turn; in a lane obligations first, the newest first, for it
-    /// is the deepest and the likeliest to be served.
+    /// is the deepest and the likeliest to be served. Those that were asked for in vain come after them, in turn.
     pub(super) fn next(&mut self, per_lane_max: usize) -> Option<Cid> {
         let after = (Bound::Excluded(self.turn), Bound::Unbounded);
         let upto = (Bound::Unbounded, Bound::Included(self.turn));
@@ -154,7 +158,7 @@ impl Lanes {
         flying.iter().find(|cid| is_rumour(cid)).or(flying.front()).copied()
     }
 
-    /// The obligation of a lane that has waited longest for the window.
+    /// The obligation of a lane that would wait longest for the window.
     pub(super) fn longest_due(&self, lane: Option<Peer>) -> Option<Cid> {
         self.lanes.get(&lane)?.due.front().copied()
     }
