@@ -1,6 +1,6 @@
 //! Announcing heads: rounds, what others announced, and answers to those that lag.
 
-use crate::{Cid, Config, Effect, Timer};
+use crate::{Cid, Config, Effect, Mark, Marks, Timer};
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{ops::RangeInclusive, time::Duration};
 
@@ -11,7 +11,7 @@ const ANSWER_AFTER: RangeInclusive<Duration> = Duration::from_millis(500)..=Dura
 
 /// What is remembered of a current head.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-struct Mark {
+struct Heard {
     /// Someone announced it since the last round.
     heard: bool,
     /// Rounds running that it was left out of.
@@ -23,7 +23,7 @@ struct Mark {
 /// What was heard of our heads. Only current heads are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Gossip {
-    marks: BTreeMap<Cid, Mark>,
+    heads: BTreeMap<Cid, Heard>,
     answer_due: bool,
 }
 
@@ -31,19 +31,19 @@ impl Gossip {
     /// Someone announced one of our heads.
     pub(crate) fn heard(&mut self, head: Cid) {
         let answered = self.answer_due;
-        let mark = self.marks.entry(head).or_default();
-        mark.heard = true;
-        mark.answered |= answered;
+        let known = self.heads.entry(head).or_default();
+        known.heard = true;
+        known.answered |= answered;
     }
 
     /// A block is a head no more.
     pub(crate) fn forget(&mut self, cid: &Cid) {
-        self.marks.remove(cid);
+        self.heads.remove(cid);
     }
 
     /// There are no heads. The timer of an answer stays set.
     pub(crate) fn forget_all(&mut self) {
-        self.marks.clear();
+        self.heads.clear();
     }
 
     /// Someone announced only what we have long merged: our heads are due, unless others announce them first.
@@ -55,25 +55,30 @@ impl Gossip {
     }
 
     /// Whether a head belongs in the answer that is due now.
-    pub(crate) fn answers_with(&self, head: &Cid) -> bool {
-        !self.marks.get(head).is_some_and(|mark| mark.answered)
+    pub(crate) fn answers_with(&self, head: &Cid, marks: &mut Marks) -> bool {
+        let answers = !self.heads.get(head).is_some_and(|heard| heard.answered);
+        marks.hit(if answers { Mark::LaggardAnswered } else { Mark::AnswerSpared });
+        answers
     }
 
     /// The answer was given.
     pub(crate) fn answered(&mut self) {
         self.answer_due = false;
-        self.marks.values_mut().for_each(|mark| mark.answered = false);
-        self.marks.retain(|_, mark| *mark != Mark::default());
+        self.heads.values_mut().for_each(|heard| heard.answered = false);
+        self.heads.retain(|_, heard| *heard != Heard::default());
     }
 
     /// Whether a head belongs in this round. To be asked once a head and round.
-    pub(crate) fn round_takes(&mut self, head: &Cid) -> bool {
-        let Some(mark) = self.marks.get_mut(head) else { return true };
-        let skip = mark.heard && mark.skips < SKIPS_MAX;
-        mark.heard = false;
-        mark.skips = if skip { mark.skips + 1 } else { 0 };
-        if *mark == Mark::default() {
-            self.marks.remove(head);
+    pub(crate) fn round_takes(&mut self, head: &Cid, marks: &mut Marks) -> bool {
+        let Some(known) = self.heads.get_mut(head) else { return true };
+        let skip = known.heard && known.skips < SKIPS_MAX;
+        if known.heard {
+            marks.hit(if skip { Mark::HeadLeftOut } else { Mark::HeadNotStarved });
+        }
+        known.heard = false;
+        known.skips = if skip { known.skips + 1 } else { 0 };
+        if *known == Heard::default() {
+            self.heads.remove(head);
         }
         !skip
     }

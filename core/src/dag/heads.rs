@@ -9,7 +9,7 @@ use super::{
     node::{Node, take_u64},
 };
 use crate::{
-    Cid, DagName, Error, Head,
+    Cid, DagName, Error, Head, Mark,
     store::{Read, Table, Txn},
 };
 use alloc::{collections::BTreeSet, format, string::String, vec::Vec};
@@ -126,6 +126,9 @@ pub(crate) fn cover<S: Read>(
                 if rows.get(Table::Heads, &key)?.is_some() {
                     rows.remove(Table::Heads, key);
                     counts.heads -= 1;
+                    if cid != *parent {
+                        rows.hit(Mark::HeadBelowVoid);
+                    }
                     gone.push(cid);
                 }
             }

@@ -17,7 +17,7 @@ use super::{
     node::{Missing, Node, put_since, take_since},
 };
 use crate::{
-    Cid, Error,
+    Cid, Error, Mark,
     store::{Read, Table, Txn},
 };
 use alloc::{format, string::String, vec::Vec};
@@ -84,6 +84,9 @@ fn damaged() -> Error {
 /// Notes that `child` waits for these parents, each named once.
 pub(crate) fn wait<S: Read>(rows: &mut Txn<'_, S>, child: &Cid, parents: &[Cid]) -> Missing {
     let missing = Missing::of(parents);
+    if matches!(missing, Missing::Edges(_)) {
+        rows.hit(Mark::ManyParents);
+    }
     for parent in parents {
         rows.put(Table::Waiting, edge(CHILDREN, parent, child), Bytes::new());
         if matches!(missing, Missing::Edges(_)) {
@@ -261,6 +264,7 @@ pub(crate) fn drop_bodies<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, b
         let Some((key, size)) = rows.scan(Table::Bodies, &[], &[], 1)?.pop() else { break };
         let (cid, size) = (cid_at_end(&key)?, size_of(&size)?);
         let depth = u32::from_be_bytes(*key.first_chunk().ok_or_else(damaged)?);
+        rows.hit(Mark::BodyDropped);
         rows.remove(Table::Bodies, key);
         rows.remove(Table::Blocks, cid.to_row());
         let Some(Node::Pending { missing, since, abandoned, .. }) = rows.node(&cid)? else { return Err(damaged()) };

@@ -10,7 +10,7 @@ mod task;
 
 pub(crate) use task::Kind;
 
-use crate::{Cid, Config, Effect, Event, Peer, Timer, limits::PEERS_PER_WANT_MAX};
+use crate::{Cid, Config, Effect, Event, Mark, Marks, Peer, Timer, limits::PEERS_PER_WANT_MAX, mark::Trail};
 use alloc::{collections::BTreeMap, vec::Vec};
 use bytes::Bytes;
 use core::ops::RangeInclusive;
@@ -53,6 +53,7 @@ pub(crate) struct Fetcher {
     rest: u8,
     /// Where loading obligations from the store goes on.
     pub(crate) cursor: Option<Bytes>,
+    trail: Trail,
 }
 
 impl Fetcher {
@@ -76,8 +77,17 @@ impl Fetcher {
 
     /// Forgets all that is to be fetched. The timer stays set.
     pub(crate) fn forget_all(&mut self) {
-        let (ticking, suppliers) = (self.ticking, core::mem::take(&mut self.suppliers));
-        *self = Self { ticking, suppliers, ..Self::default() };
+        let (ticking, trail, suppliers) = (self.ticking, self.trail, core::mem::take(&mut self.suppliers));
+        *self = Self { ticking, trail, suppliers, ..Self::default() };
+    }
+
+    /// The places that were reached.
+    pub(crate) const fn marks(&self) -> Marks {
+        self.trail.0
+    }
+
+    const fn hit(&mut self, mark: Mark) {
+        self.trail.0.hit(mark);
     }
 
     pub(crate) fn holds(&self, cid: &Cid) -> bool {
@@ -192,6 +202,7 @@ impl Fetcher {
         let pausing = |task: &Task| matches!(task.state, State::Pausing { .. }) && task.kind != Kind::Rumour;
         let woken: Vec<Cid> = self.tasks.iter().filter(|(_, task)| pausing(task)).map(|(cid, _)| *cid).collect();
         for cid in woken {
+            self.hit(Mark::PauseCutShort);
             if let Some(task) = self.tasks.get_mut(&cid) {
                 task.add_peer(peer);
             }
@@ -228,6 +239,7 @@ impl Fetcher {
         if task.has_next() {
             task.state = State::Flying { age: 0 };
             out.push(task.fetch(cid));
+            self.hit(Mark::NextPeerAsked);
             return;
         }
         self.end_round(cid, out);
@@ -249,6 +261,7 @@ impl Fetcher {
             // It begins anew when it is announced again: how it came to this decides nothing.
             task.rounds = 0;
         }
+        self.hit(if parked { Mark::RumourParked } else { Mark::FetchPaused });
         self.set_state(cid, if parked { State::Parked } else { State::Pausing { left: 1 << rounds } });
     }
 
@@ -263,6 +276,7 @@ impl Fetcher {
                 State::Flying { age } if *age >= config.fetch_timeout_ticks => {
                     let attempt = task.attempt;
                     task.silence = true;
+                    self.hit(Mark::FetchTimedOut);
                     self.failed(cid, attempt, out);
                 }
                 State::Flying { age } => *age += 1,
@@ -301,6 +315,7 @@ impl Fetcher {
         let from = if full { Some(lane) } else { self.lanes.fullest() };
         let victim = from.and_then(|lane| self.lanes.oldest_flying(lane, is_rumour));
         if let Some(victim) = victim {
+            self.hit(Mark::MadeWay);
             self.make_way(victim);
         }
         self.launch(cid, out);
@@ -318,7 +333,11 @@ impl Fetcher {
     fn launch(&mut self, cid: Cid, out: &mut Vec<Effect>) {
         self.set_state(cid, State::Flying { age: 0 });
         if let Some(task) = self.tasks.get_mut(&cid) {
-            out.push(task.fetch(cid));
+            let fetch = task.fetch(cid);
+            if matches!(fetch, Effect::Fetch { from: None, .. }) {
+                self.hit(Mark::AnyoneAsked);
+            }
+            out.push(fetch);
         }
     }
 
@@ -369,6 +388,7 @@ impl Fetcher {
         let pausing =
             || tasks.iter().find(|(_, task)| task.lane == lane && task.is_pausing_rumour()).map(|(cid, _)| *cid);
         if let Some(victim) = self.lanes.oldest_rumour(lane, is_rumour).or_else(pausing) {
+            self.hit(Mark::RumourEvicted);
             self.done(&victim);
         }
     }

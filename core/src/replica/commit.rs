@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use crate::{
-    Batch, Bytes, Cid, Codec, Effect, Error, Key, Refusal, Token, Validator, Verdict, Write,
+    Batch, Bytes, Cid, Codec, Effect, Error, Key, Mark, Refusal, Token, Validator, Verdict, Write,
     dag::{
         heads::{self, Tip},
         node::Node,
@@ -45,6 +45,12 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 return Ok(());
             }
         };
+        if made.len() > 1 {
+            self.rows.hit(Mark::BatchSplit);
+        }
+        if behind > 0 {
+            self.rows.hit(Mark::WrittenBehind);
+        }
         let blocks = made.iter().map(|made| made.cid).collect();
         let tip = made.last().map(|made| (made.cid, made.part.delta.dag.clone()));
         for Made { cid, bytes, links, part } in made {

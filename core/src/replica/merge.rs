@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use crate::{
-    Bytes, Cid, DagName, Effect, Error, Event, Validator,
+    Bytes, Cid, DagName, Effect, Error, Event, Mark, Validator,
     dag::{
         heads,
         node::Node,
@@ -35,6 +35,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                         let what = format!("{} blocks are counted as ready, and none is listed", self.counts.ready);
                         return Err(Error::Corrupt(what));
                     };
+                    self.rows.hit(Mark::ReadyResumed);
                     pending::unready(&mut self.rows, &mut self.counts, &cid);
                     (cid, since)
                 }
@@ -101,12 +102,16 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             self.log.append(&cid, &mut self.rows);
         }
         self.counts.misdeclared += u64::from(delta.priority != height);
+        if delta.priority != height {
+            self.rows.hit(if delta.priority > height { Mark::Overstated } else { Mark::Understated });
+        }
         self.merged(cid, height, delta.dag.clone(), false);
         Ok(())
     }
 
     /// Merges a void block: it stands for ancestry and passes headship through, and no more.
     fn merge_void(&mut self, cid: Cid, links: &[Cid]) -> Result<(), Error> {
+        self.rows.hit(Mark::VoidMerged);
         let parents = self.parents(links)?;
         let height = height_over(&parents, 0);
         self.note_abandoned(&cid, &parents);
@@ -150,6 +155,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         } else {
             pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
             pending::want(&mut self.rows, &mut self.counts, Want::Now, depth, &cid, size);
+            self.rows.hit(Mark::BodyForMerge);
             let peers = self.fetch.suppliers().clone();
             self.fetch.obligation(cid, &peers);
         }

@@ -18,9 +18,9 @@ pub(crate) use step::Step;
 pub use traverse::{Traverse, Visited};
 
 use crate::{
-    Bytes, Cid, Codec, Config, DagName, Effect, Error, Feed, FeedError, FeedToken, Input, Key, MergeAll, ProtobufCodec,
-    Query, Row, Stub, TaskStatus, Timer, Validator, dag::counts::Counts, feed::Log, fetch::Fetcher, gossip,
-    gossip::Gossip, store::Store, task::Running, wire::Block,
+    Bytes, Cid, Codec, Config, DagName, Effect, Error, Feed, FeedError, FeedToken, Input, Key, Marks, MergeAll,
+    ProtobufCodec, Query, Row, Stub, TaskStatus, Timer, Validator, dag::counts::Counts, feed::Log, fetch::Fetcher,
+    gossip, gossip::Gossip, mark::Trail, store::Store, task::Running, wire::Block,
 };
 use alloc::{collections::BTreeSet, format, string::ToString, vec::Vec};
 use waits::Waits;
@@ -97,6 +97,7 @@ pub struct Replica<S, V = MergeAll, C = ProtobufCodec> {
     gossip: Gossip,
     waits: Waits,
     log: Log,
+    trail: Trail,
     stopped: bool,
 }
 
@@ -147,13 +148,13 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
         codec: C,
         out: &mut Vec<Effect>,
     ) -> Result<Self, Error> {
-        step::check_format(&mut store)?;
+        let trail = Trail(step::check_format(&mut store)?);
         let counts = Counts::read(&store)?;
         let task = Running::read(&store)?;
         let log = Log::read(&store)?;
         let (fetch, gossip, waits) = (Fetcher::default(), Gossip::default(), Waits::default());
         let mut replica =
-            Self { store, config, validator, codec, counts, task, fetch, gossip, waits, log, stopped: false };
+            Self { store, config, validator, codec, counts, task, fetch, gossip, waits, log, trail, stopped: false };
         replica.transact(out, |step| {
             gossip::set_round(step.config, step.out);
             if step.is_rebuilding() {
@@ -161,7 +162,7 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
                 return Ok(());
             }
             step.log.keep(step.config.feed, &step.rows)?;
-            step.announce_all(|_, _| true)?;
+            step.announce_all(|_, _, _| true)?;
             step.load_obligations()
         })?;
         Ok(replica)
@@ -178,7 +179,7 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
         codec: C,
         out: &mut Vec<Effect>,
     ) -> Result<Self, Error> {
-        step::check_format_of_damaged(&mut store)?;
+        let trail = Trail(step::check_format_of_damaged(&mut store)?);
         let task = match Running::read(&store) {
             Err(Error::Corrupt(_)) => None,
             task => task?,
@@ -190,7 +191,7 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
         let (counts, waits) = (Counts::default(), Waits::default());
         let (fetch, gossip) = (Fetcher::default(), Gossip::default());
         let mut replica =
-            Self { store, config, validator, codec, counts, task, fetch, gossip, waits, log, stopped: false };
+            Self { store, config, validator, codec, counts, task, fetch, gossip, waits, log, trail, stopped: false };
         replica.transact(out, |step| {
             step.log.keep_after_rebuild(step.config.feed);
             gossip::set_round(step.config, step.out);
@@ -443,6 +444,11 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
     /// were right, which are not merged yet. Rumours do not count. A replica that is being rebuilt is behind.
     pub const fn is_behind(&self) -> bool {
         self.counts.obligations > 0 || self.is_rebuilding()
+    }
+
+    /// The places that it has reached since it was opened.
+    pub const fn marks(&self) -> Marks {
+        self.trail.0.and(self.fetch.marks())
     }
 
     /// Numbers about this replica.

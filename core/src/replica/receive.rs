@@ -2,7 +2,7 @@
 
 use super::step::Step;
 use crate::{
-    Bytes, Cid, Effect, Error, Event, Peer, Validator, Verdict,
+    Bytes, Cid, Effect, Error, Event, Mark, Peer, Validator, Verdict,
     dag::{
         heads,
         node::{Missing, Node},
@@ -73,6 +73,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             *looks -= 1;
             match self.rows.node(&cid)? {
                 Some(Node::Wanted { .. }) => {
+                    self.rows.hit(Mark::AskedBelow);
                     self.fetch.obligation(cid, &[from]);
                     wanted.push(cid);
                 }
@@ -88,6 +89,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Takes a block. Bytes that hash right are the block, whoever sent them and whether or not they were asked for.
     pub(super) fn receive(&mut self, from: Peer, cid: Cid, bytes: &Bytes, attempt: u32) -> Result<(), Error> {
         if Cid::of(bytes) != cid {
+            self.rows.hit(Mark::WrongBytes);
             self.out.push(Effect::Notify(Event::WrongBytes { from, cid }));
             if self.fetch.asked(&cid).is_none_or(|asked| asked == from) {
                 self.fetch.failed(cid, attempt, self.out);
@@ -124,6 +126,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 self.fetch.supplied(from);
                 let since = self.owed();
                 let announced = self.fetch.is_rumour(&cid);
+                if !announced {
+                    self.rows.hit(Mark::UnaskedBlock);
+                }
                 self.admit(Some(from), cid, bytes, block, Owed { depth: 0, since })?;
                 if announced
                     && let Some(node) = self.rows.node(&cid)?
@@ -148,6 +153,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     /// A block that breaks a rule, and no good block is known to build upon it: left alone, but what
     /// it links to may be good, and its announcer may announce nothing else.
     fn leave_void(&mut self, from: Peer, cid: Cid, block: &Block) -> Result<(), Error> {
+        self.rows.hit(Mark::VoidLeft);
         self.out.push(Effect::Notify(Event::VoidRumour { cid }));
         self.fetch.void_rumour(cid, from, self.config);
         for link in block.links.iter().take(self.config.rumours_per_peer_max / 2) {
@@ -218,6 +224,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             let block = self.read(bytes);
             return self.merge_new(cid, bytes, &block, owed.since);
         }
+        self.rows.hit(Mark::BodyBackEarly);
         self.keep(cid, bytes, owed, missing)
     }
 

@@ -2,7 +2,7 @@
 
 use super::{Replica, waits::Waits};
 use crate::{
-    Cid, Codec, Config, Effect, Error, Validator,
+    Cid, Codec, Config, Effect, Error, Mark, Marks, Validator,
     dag::{
         counts::Counts,
         heads,
@@ -54,7 +54,7 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         out: &'a mut Vec<Effect>,
         work: impl FnOnce(&mut Self) -> Result<(), Error>,
     ) -> Result<(WriteBatch, Counts, Log), Error> {
-        let Replica { store, config, validator, codec, counts, task, fetch, gossip, waits, log, .. } = replica;
+        let Replica { store, config, validator, codec, counts, task, fetch, gossip, waits, log, trail, .. } = replica;
         let (before, log_before, task_before) = (*counts, *log, task.clone());
         let mut step = Self {
             rows: Txn::new(store, codec),
@@ -72,6 +72,7 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         work(&mut step)?;
         step.commit_waiting()?;
         for (cid, since) in core::mem::take(&mut step.ready) {
+            step.rows.hit(Mark::StepCutShort);
             pending::ready(&mut step.rows, &mut step.counts, &cid, since);
         }
         if !step.is_rebuilding() {
@@ -87,6 +88,7 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         if step.log != log_before {
             step.log.write(&mut step.rows);
         }
+        trail.0.hit_all(step.rows.marks());
         Running::write(task_before.as_ref(), step.task.as_ref(), &mut step.rows);
         Ok((step.rows.into_batch(), step.counts, step.log))
     }
@@ -94,15 +96,16 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
     /// Announces the heads that `takes` lets through, in as few messages as fit.
     pub(crate) fn announce_all(
         &mut self,
-        mut takes: impl FnMut(&mut Gossip, &crate::Head) -> bool,
+        mut takes: impl FnMut(&mut Gossip, &crate::Head, &mut Marks) -> bool,
     ) -> Result<(), Error> {
-        let mut heads = Vec::new();
+        let (mut heads, mut marks) = (Vec::new(), Marks::default());
         for (key, row) in self.rows.scan(Table::Heads, &[], &[], usize::MAX)? {
             let (head, _) = heads::decode(&key, &row)?;
-            if takes(self.gossip, &head) {
+            if takes(self.gossip, &head, &mut marks) {
                 heads.push(head);
             }
         }
+        self.rows.hit_all(marks);
         let heads = heads.iter().map(|head| (head.cid, &head.dag));
         self.out.extend(wire::encode_announcements(heads, BROADCAST_BYTES_MAX).into_iter().map(Effect::Broadcast));
         Ok(())
@@ -111,12 +114,12 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
     /// A round of announcing our heads, those left out that others announced since the last one.
     pub(super) fn announce_round(&mut self) -> Result<(), Error> {
         gossip::set_round(self.config, self.out);
-        self.announce_all(|gossip, head| gossip.round_takes(&head.cid))
+        self.announce_all(|gossip, head, marks| gossip.round_takes(&head.cid, marks))
     }
 
     /// Announces our heads to someone who lags, unless others did.
     pub(super) fn answer(&mut self) -> Result<(), Error> {
-        self.announce_all(|gossip, head| gossip.answers_with(&head.cid))?;
+        self.announce_all(|gossip, head, marks| gossip.answers_with(&head.cid, marks))?;
         self.gossip.answered();
         Ok(())
     }
@@ -153,6 +156,7 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         let wants = pending::wants(&self.rows, Want::Now, self.fetch.cursor.as_ref(), LOAD_MAX)?;
         self.fetch.cursor = wants.get(LOAD_MAX - 1).map(|(row, ..)| row.clone());
         for (_, cid, _) in wants {
+            self.rows.hit(Mark::ObligationsLoaded);
             self.fetch.reload(cid, &peers);
         }
         Ok(())
@@ -171,6 +175,7 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
                 break;
             }
             if !self.fetch.holds(&cid) {
+                self.rows.hit(Mark::BodyForRoom);
                 self.fetch.dropped(cid, size);
                 reserved += size;
                 running += 1;
@@ -181,22 +186,24 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
 }
 
 /// Marks a fresh store with our format, upgrades an older one, and refuses one that is in a format we do not know.
-pub(super) fn check_format<S: Store>(store: &mut S) -> Result<(), Error> {
+pub(super) fn check_format<S: Store>(store: &mut S) -> Result<Marks, Error> {
+    let mut marks = Marks::default();
     if let Some(row) = store.get(Table::Meta, FORMAT_ROW)? {
         let found = row.first_chunk().map(|bytes| u32::from_le_bytes(*bytes));
         match found.ok_or_else(|| Error::Corrupt(String::from("the format row does not decode")))? {
-            FORMAT => return Ok(()),
-            1 => {}
+            FORMAT => return Ok(marks),
+            1 => marks.hit(Mark::Upgraded),
             found => return Err(Error::UnknownFormat { found, newest_known: FORMAT }),
         }
     }
-    mark_format(store)
+    mark_format(store)?;
+    Ok(marks)
 }
 
 /// As `check_format`, where the row may be damaged: what is derived is made anew, in our format.
-pub(super) fn check_format_of_damaged<S: Store>(store: &mut S) -> Result<(), Error> {
+pub(super) fn check_format_of_damaged<S: Store>(store: &mut S) -> Result<Marks, Error> {
     match check_format(store) {
-        Err(Error::Corrupt(_)) => mark_format(store),
+        Err(Error::Corrupt(_)) => mark_format(store).map(|()| Marks::default()),
         done => done,
     }
 }

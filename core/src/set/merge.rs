@@ -5,7 +5,7 @@ use super::{
     versions::{Versions, prevailing},
 };
 use crate::{
-    Cid, Error, Key,
+    Cid, Error, Key, Mark,
     dag::{counts::Counts, node::Node},
     store::{Read, Table, Txn},
     wire::Delta,
@@ -38,10 +38,15 @@ pub(crate) fn apply<S: Read>(
     elements.sort_by_key(|(key, _)| *key);
     for (at, (key, value)) in elements.iter().enumerate() {
         let is_last_write = elements.get(at + 1).is_none_or(|(next, _)| next != key);
-        if is_last_write && !(counts.early > 0 && rows.get(Table::Early, &early_key(cid, key))?.is_some()) {
-            let version = Winner { rank, cid: *cid, value: (*value).clone() };
-            add(rows, key, version)?;
+        if !is_last_write {
+            continue;
         }
+        if counts.early > 0 && rows.get(Table::Early, &early_key(cid, key))?.is_some() {
+            rows.hit(Mark::EarlyTombstoneMet);
+            continue;
+        }
+        let version = Winner { rank, cid: *cid, value: (*value).clone() };
+        add(rows, key, version)?;
     }
     forget_early(rows, counts, cid)
 }
@@ -153,6 +158,7 @@ fn remove_row_or_wait<S: Read>(
             _ => {
                 let row = early_key(&removal.target, key);
                 if rows.get(Table::Early, &row)?.is_none() {
+                    rows.hit(Mark::EarlyTombstone);
                     rows.put(Table::Early, row, Bytes::new());
                     counts.early += 1;
                 }
@@ -163,6 +169,7 @@ fn remove_row_or_wait<S: Read>(
     if let Some(Record { others: Others::Rows(count), .. }) = record
         && Versions::of(key).remove(rows, rank, &removal.target)?
     {
+        rows.hit(Mark::VersionRowRemoved);
         *count -= 1;
     }
     Ok(())
@@ -179,6 +186,10 @@ fn take_over<S: Read>(rows: &mut Txn<'_, S>, key: &Key, others: Others) -> Resul
     let greatest = candidates.iter().map(|other| other.rank).max();
     let candidates = candidates.into_iter().filter(|other| Some(other.rank) == greatest).collect();
     let Some((heir, value)) = prevailing(rows, key, candidates)? else { return Ok(None) };
+    rows.hit(Mark::TakenOver);
+    if !heir.is_whole() {
+        rows.hit(Mark::ValueFromBlock);
+    }
     let others = match others {
         Others::Inline(mut others) => {
             others.retain(|other| other.cid != heir.cid);
@@ -201,6 +212,7 @@ fn settle<S: Read>(rows: &mut Txn<'_, S>, key: &Key, record: &mut Record) -> Res
     if count > INLINE_MAX as u64 {
         return Ok(());
     }
+    rows.hit(Mark::VersionsBack);
     let versions = Versions::of(key);
     let others = versions.first(rows, INLINE_MAX)?;
     for other in &others {
@@ -235,6 +247,7 @@ fn add_other<S: Read>(rows: &mut Txn<'_, S>, key: &Key, record: &mut Record, oth
             let at = others.partition_point(|held| (held.rank, other.cid) > (other.rank, held.cid));
             others.insert(at, other);
             if others.len() > INLINE_MAX {
+                rows.hit(Mark::VersionsSpilled);
                 let versions = Versions::of(key);
                 others.iter().for_each(|other| versions.put(rows, other));
                 record.others = Others::Rows(others.len() as u64);

@@ -1,7 +1,7 @@
 //! The changes of one step, readable before they are committed.
 
 use super::{Overlay, Read, StoreError, Table, WriteBatch};
-use crate::Codec;
+use crate::{Codec, Mark, Marks};
 use alloc::vec::Vec;
 use bytes::Bytes;
 use core::ops::ControlFlow;
@@ -16,17 +16,33 @@ pub(crate) struct Txn<'s, S> {
     store: &'s S,
     changes: Overlay,
     codec: &'s dyn Codec,
+    marks: Marks,
 }
 
 impl<'s, S: Read> Txn<'s, S> {
     /// Changes to this store, in whose blocks deltas are in this format.
     pub(crate) fn new(store: &'s S, codec: &'s dyn Codec) -> Self {
-        Self { store, changes: Overlay::new(), codec }
+        Self { store, changes: Overlay::new(), codec, marks: Marks::default() }
     }
 
     /// The format of the deltas.
     pub(crate) const fn codec(&self) -> &'s dyn Codec {
         self.codec
+    }
+
+    /// Notes that a place is reached.
+    pub(crate) const fn hit(&mut self, mark: Mark) {
+        self.marks.hit(mark);
+    }
+
+    /// Notes that all these are reached.
+    pub(crate) const fn hit_all(&mut self, marks: Marks) {
+        self.marks.hit_all(marks);
+    }
+
+    /// The places that were reached.
+    pub(crate) const fn marks(&self) -> Marks {
+        self.marks
     }
 
     pub(crate) fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
