@@ -3,7 +3,7 @@
 //! Each replica holds one document with a map in it. It tells the others which changes it has, and who lacks some is sent them. The faults are those
 //! of Anabranch's scenarios; the oracle is that all documents are equal in the end, and that what was acknowledged is in them.
 
-use anabranch_core::{Bytes, Write};
+use anabranch_core::Write;
 use anabranch_sim::{
     Body,
     engine::{Cause, Draws},
@@ -54,20 +54,6 @@ fn open(client: u64, disk: &[u8]) -> (Doc, MapRef) {
     (doc, map)
 }
 
-/// A message with a checksum: the simulated network flips bits, and yrs would believe them.
-fn sealed(kind: u8, bytes: &[u8]) -> Body {
-    let sum = bytes.iter().fold(u64::from(kind) ^ 0xcbf2_9ce4_8422_2325, |sum, byte| {
-        (sum ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
-    });
-    Body::Other([&[kind][..], &sum.to_le_bytes(), bytes].concat().into())
-}
-
-fn unsealed(body: &Body) -> Option<(u8, Bytes)> {
-    let Body::Other(message) = body else { return None };
-    let (kind, bytes) = (*message.first()?, message.get(9..)?);
-    (sealed(kind, bytes) == *body).then(|| (kind, Bytes::copy_from_slice(bytes)))
-}
-
 impl Document {
     fn saved(&self) -> Vec<u8> {
         self.doc.transact().encode_state_as_update_v1(&StateVector::default())
@@ -91,10 +77,10 @@ impl Process for Document {
     }
 
     fn receive(&mut self, from: Party, body: Body, io: &mut Io<Told>) -> Result<(), Failed> {
-        match unsealed(&body) {
+        match body.unsealed() {
             Some((VECTOR, bytes)) => {
                 if let Ok(theirs) = StateVector::decode_v1(&bytes) {
-                    io.send(from, sealed(UPDATE, &self.doc.transact().encode_diff_v1(&theirs)));
+                    io.send(from, Body::sealed(UPDATE, &self.doc.transact().encode_diff_v1(&theirs)));
                 }
             }
             Some((UPDATE, bytes)) => {
@@ -113,7 +99,7 @@ impl Process for Document {
     }
 
     fn timer(&mut self, _: u8, io: &mut Io<Told>) -> Result<(), Failed> {
-        io.broadcast(sealed(VECTOR, &self.doc.transact().state_vector().encode_v1()));
+        io.broadcast(Body::sealed(VECTOR, &self.doc.transact().state_vector().encode_v1()));
         io.set_timer(0, (OFFERS / 2, OFFERS));
         Ok(())
     }
@@ -160,10 +146,10 @@ impl Process for Document {
     fn crash(&mut self, fate: DiskFate, _kept: u64, _draws: &mut Draws) -> Loss {
         let (unsynced, other) = (std::mem::take(&mut self.unsaved), self.waiting.len() as u64);
         self.waiting.clear();
-        if fate != DiskFate::Stays {
+        if fate.is_loss() {
             self.disk.clear();
         }
-        Loss { unsynced, kept: 0, other, is_disk: fate != DiskFate::Stays }
+        Loss { unsynced, kept: 0, other, is_disk: fate.is_loss() }
     }
 
     fn progress(&self) -> Progress {
@@ -188,14 +174,6 @@ impl System for Documents {
 
     fn agree(&mut self, replicas: &[(Party, &Document)]) -> bool {
         replicas.windows(2).all(|pair| pair[0].1.shows() == pair[1].1.shows())
-    }
-
-    fn difference(&self, replicas: &[(Party, &Document)]) -> String {
-        replicas
-            .iter()
-            .map(|(party, document)| format!("{}: {} keys", party.0, document.shows().len()))
-            .collect::<Vec<_>>()
-            .join(", ")
     }
 
     fn noticed(&mut self, _: Party, _: &Document, told: Told, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {

@@ -20,6 +20,8 @@ use std::time::Duration;
 /// A process of the system under test: a replica, or a peer that behaves otherwise.
 ///
 /// A call that fails means that the process stops there (fail-stop): what it wanted in that call is dropped.
+///
+/// What starts, hears and waits must be written. All else is for who has more: programs that ask it, a disk, work in pieces.
 pub trait Process {
     /// What it tells the judges of its system.
     type Notice;
@@ -42,11 +44,14 @@ pub trait Process {
     /// When its disk fails.
     fn timer(&mut self, timer: u8, io: &mut Io<Self::Notice>) -> Result<(), Failed>;
 
-    /// A local program asks for something; the answer goes through [`Io::answer`], at once or later.
+    /// A local program asks for something; the answer goes through [`Io::answer`], at once or later. A process that is not written to
+    /// by programs, such as a hostile peer, is never asked.
     ///
     /// # Errors
     /// When its disk fails.
-    fn operate(&mut self, operation: u64, action: Action, io: &mut Io<Self::Notice>) -> Result<(), Failed>;
+    fn operate(&mut self, _operation: u64, _action: Action, _io: &mut Io<Self::Notice>) -> Result<(), Failed> {
+        Ok(())
+    }
 
     /// It goes on with what it left undone, as it asked for with [`Io::go_on`].
     ///
@@ -83,8 +88,11 @@ pub trait Process {
     }
 
     /// It dies, and loses all that is volatile, and of what is on its disk what `fate` says. Of the [`unsynced`](Self::unsynced)
-    /// commits `kept` survive, the first ones, where the disk keeps their order; `draws` decides what else is open.
-    fn crash(&mut self, fate: DiskFate, kept: u64, draws: &mut Draws) -> Loss;
+    /// commits `kept` survive, the first ones, where the disk keeps their order; `draws` decides what else is open. Whoever keeps anything
+    /// must write this.
+    fn crash(&mut self, _fate: DiskFate, _kept: u64, _draws: &mut Draws) -> Loss {
+        Loss::default()
+    }
 
     /// A backup of its disk is taken, under this name: what was synced, as a crash now would leave it.
     fn backup(&mut self, _at: Duration) {}
@@ -101,7 +109,9 @@ pub trait Process {
     }
 
     /// How far it is, for pictures and reports.
-    fn progress(&self) -> Progress;
+    fn progress(&self) -> Progress {
+        Progress::default()
+    }
 }
 
 /// Whether a process wants a sync.

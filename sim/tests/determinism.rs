@@ -4,14 +4,11 @@
 use anabranch_sim::{
     Body,
     determinism::{Difference, Lines, first_difference},
-    engine::Draws,
-    outcome::Progress,
     plan::Plan,
-    process::{Failed, Io, Loss, Process},
+    process::{Failed, Io, Process},
     run::{run_plan, run_system},
-    scenario::{DiskFate, Party, Scenario},
+    scenario::{Party, Scenario},
     system::System,
-    workload::Action,
 };
 use std::{
     collections::hash_map::RandomState,
@@ -48,18 +45,6 @@ impl Process for Chatter {
         io.broadcast(Body::Other(vec![0; length as usize].into()));
         self.start(io)
     }
-
-    fn operate(&mut self, _: u64, _: Action, _: &mut Io<()>) -> Result<(), Failed> {
-        Ok(())
-    }
-
-    fn crash(&mut self, _: DiskFate, _: u64, _: &mut Draws) -> Loss {
-        Loss::default()
-    }
-
-    fn progress(&self) -> Progress {
-        Progress::default()
-    }
 }
 
 struct Chatters(bool);
@@ -73,10 +58,6 @@ impl System for Chatters {
 
     fn agree(&mut self, _: &[(Party, &Chatter)]) -> bool {
         true
-    }
-
-    fn difference(&self, _: &[(Party, &Chatter)]) -> String {
-        String::new()
     }
 }
 

@@ -3,12 +3,9 @@
 
 use super::Notice;
 use crate::{
-    engine::Draws,
     network::Body,
-    outcome::Progress,
-    process::{Failed, Io, Loss, Process},
-    scenario::{DiskFate, FaultKind, Hostile, Party},
-    workload::Action,
+    process::{Failed, Io, Process},
+    scenario::{FaultKind, Hostile, Party},
 };
 use anabranch_core::{Bytes, Cid, DagName, Key, limits, wire};
 use std::{
@@ -159,17 +156,5 @@ impl Process for GoPeer {
         self.announce(io);
         io.set_timer(0, (self.every, self.every));
         Ok(())
-    }
-
-    fn operate(&mut self, _: u64, _: Action, _: &mut Io<Notice>) -> Result<(), Failed> {
-        Ok(())
-    }
-
-    fn crash(&mut self, _: DiskFate, _: u64, _: &mut Draws) -> Loss {
-        Loss::default()
-    }
-
-    fn progress(&self) -> Progress {
-        Progress::default()
     }
 }

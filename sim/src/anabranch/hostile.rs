@@ -4,10 +4,8 @@ use super::Notice;
 use crate::{
     engine::Draws,
     network::Body,
-    outcome::Progress,
-    process::{Failed, Io, Loss, Process},
-    scenario::{DiskFate, FaultKind, Hostile, HostileAct, Party},
-    workload::Action,
+    process::{Failed, Io, Process},
+    scenario::{FaultKind, Hostile, HostileAct, Party},
 };
 use anabranch_core::{Bytes, Cid, DagName, wire};
 use std::{
@@ -99,18 +97,6 @@ impl Process for HostilePeer {
         round.announcements.into_iter().for_each(|payload| io.broadcast(Body::Broadcast(payload)));
         io.set_timer(0, (self.every, self.every));
         Ok(())
-    }
-
-    fn operate(&mut self, _: u64, _: Action, _: &mut Io<Notice>) -> Result<(), Failed> {
-        Ok(())
-    }
-
-    fn crash(&mut self, _: DiskFate, _: u64, _: &mut Draws) -> Loss {
-        Loss::default()
-    }
-
-    fn progress(&self) -> Progress {
-        Progress::default()
     }
 }
 
