@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, fmt, ops::Range, str::FromStr};
 
 /// The version of the state's format.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// A part of a campaign: this one of so many. Written `0/4` to `3/4`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -123,6 +123,8 @@ pub struct State {
     pub wall_s: f64,
     /// Faults by kind.
     pub faults: BTreeMap<FaultKind, FaultCount>,
+    /// The marks of the code under test, and in how many runs each was reached.
+    pub marks: BTreeMap<String, u64>,
     /// Failures by kind.
     pub kinds: Vec<Kind>,
 }
@@ -142,6 +144,7 @@ impl State {
             simulated_s: 0.0,
             wall_s: 0.0,
             faults: BTreeMap::new(),
+            marks: BTreeMap::new(),
             kinds: Vec::new(),
         }
     }
@@ -156,6 +159,15 @@ impl State {
             sum.requested += count.requested;
             sum.effective += count.effective;
         }
+        for (mark, is_reached) in &report.marks {
+            *self.marks.entry((*mark).to_owned()).or_default() += u64::from(*is_reached);
+        }
+    }
+
+    /// The marks that no run has reached.
+    #[must_use]
+    pub fn missed(&self) -> Vec<&str> {
+        self.marks.iter().filter(|(_, runs)| **runs == 0).map(|(mark, _)| mark.as_str()).collect()
     }
 
     /// Counts a failure; says whether it is the fastest of its kind so far, and which folder it takes the place of.
@@ -200,6 +212,9 @@ impl State {
             let sum = self.faults.entry(*kind).or_default();
             sum.requested += count.requested;
             sum.effective += count.effective;
+        }
+        for (mark, runs) in &other.marks {
+            *self.marks.entry(mark.clone()).or_default() += runs;
         }
         let mut better = Vec::new();
         for kind in &other.kinds {

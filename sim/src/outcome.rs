@@ -7,6 +7,7 @@
 use crate::{
     oracles::Oracle,
     scenario::{FaultKind, Suspension},
+    system::Summary,
 };
 use anabranch_core::Cid;
 use serde::{Deserialize, Serialize};
@@ -42,24 +43,15 @@ pub struct RunReport {
     pub messages: BTreeMap<MessageKind, MessageCount>,
     /// Operations by kind.
     pub operations: BTreeMap<OperationKind, OperationCount>,
-    /// Blocks newly merged, over all replicas, those lost in a crash and merged again counted again.
-    pub blocks_merged: u64,
-    /// Blocks merged at the end, at the replica that has the most.
-    pub blocks: u64,
-    /// Void ones among them.
-    pub blocks_void: u64,
-    /// Blocks among them that declare another priority than their height.
-    pub blocks_misdeclared: u64,
-    /// Keys that have a value at the end, at the replica with the most blocks.
-    pub keys: u64,
-    /// Heads at the end, at that replica.
-    pub heads: u64,
-    /// sha2-256 over all keys and values at the end, at that replica, in hex.
-    pub state: String,
+    /// The state at the end, at the replica that has the most. In JSON its fields stand among those of the report.
+    #[serde(flatten)]
+    pub summary: Summary,
     /// Oracles that were suspended.
     pub suspended: Vec<Suspension>,
     /// How often each oracle was asked.
     pub checks: BTreeMap<Oracle, u64>,
+    /// The marks of the code under test, and whether each was reached.
+    pub marks: BTreeMap<&'static str, bool>,
     /// What happened that a reader wants to know of, in order: faults that begin and end, replicas that come and go, convergence.
     pub timeline: Vec<Moment>,
     /// How far each replica was, at even intervals: enough to draw a picture.

@@ -4,16 +4,18 @@ use crate::{
     engine::{Cause, Time, Trace},
     observe::{Watch, What},
     oracles::{Panel, Violation},
+    outcome::Progress,
     process::{Answer, Loss, Process},
     scenario::{Party, Scenario},
     tally::Tally,
     workload::Action,
 };
+use serde::Serialize;
+use std::collections::BTreeMap;
 
 /// A system under test: it makes the processes of a run, and judges what they do.
 ///
-/// Only [`process`](Self::process), [`agree`](Self::agree) and [`difference`](Self::difference) must be written; judges that see more
-/// find more. Each is asked at its time by the simulator, with the processes to look at.
+/// Only [`process`](Self::process) and [`agree`](Self::agree) must be written; judges that see more find more. Each is asked at its time by the simulator, with the processes to look at.
 pub trait System {
     /// Its processes, honest and hostile.
     type Process: Process;
@@ -24,8 +26,14 @@ pub trait System {
     /// Whether all these replicas have the same state. Asked after the faults, each time that something has changed.
     fn agree(&mut self, replicas: &[(Party, &Self::Process)]) -> bool;
 
-    /// What differs, in one line.
-    fn difference(&self, replicas: &[(Party, &Self::Process)]) -> String;
+    /// What differs, in one line. Unless told better: how far each is.
+    fn difference(&self, replicas: &[(Party, &Self::Process)]) -> String {
+        let far = |(party, process): &(Party, &Self::Process)| {
+            let Progress { merged, heads, behind } = process.progress();
+            format!("replica {} has merged {merged}, with {heads} heads and {behind} to come", party.0)
+        };
+        replicas.iter().map(far).collect::<Vec<_>>().join("; ")
+    }
 
     /// A replica has died, and lost this.
     fn crashed(&mut self, _replica: Party, _loss: &Loss, _scene: &mut Scene<'_, '_>) {}
@@ -89,6 +97,12 @@ pub trait System {
     /// As [`started`](Self::started).
     fn judge(&mut self, _replicas: &[(Party, &Self::Process)], _scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
         Ok(())
+    }
+
+    /// The places in the code under test that a campaign should reach, and whether this run has reached each. Asked once, at the
+    /// end, with all processes, those too that have left.
+    fn marks(&self, _processes: &[(Party, &Self::Process)]) -> BTreeMap<&'static str, bool> {
+        BTreeMap::new()
     }
 
     /// What is told of the state at the end.
@@ -161,7 +175,7 @@ impl From<Violation> for Stop {
 }
 
 /// What is told of the state at the end, at the replica that has the most.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Summary {
     /// Blocks newly merged, over all replicas, those lost in a crash and merged again counted again.
     pub blocks_merged: u64,
@@ -175,6 +189,6 @@ pub struct Summary {
     pub keys: u64,
     /// Heads.
     pub heads: u64,
-    /// sha2-256 over the state, in hex.
+    /// sha2-256 over all keys and values, in hex.
     pub state: String,
 }

@@ -237,6 +237,21 @@ fn state(folder: &Path) -> Value {
     serde_json::from_str(&fs::read_to_string(folder).unwrap()).unwrap()
 }
 
+/// Short runs of quiet scenarios reach some marks of the core, and not all: the merged campaign names those that it missed.
+fn says_what_was_missed(folder: &Path, marks: &Value) {
+    let runs = |mark: &str| marks[mark].as_u64().unwrap_or_else(|| panic!("no mark {mark}: {marks}"));
+    assert!(runs("next-peer-asked") > 0 && runs("upgraded") == 0, "{marks}");
+    let missed = marks.as_object().unwrap().iter().filter(|(_, runs)| **runs == 0).map(|(mark, _)| mark.clone());
+    let missed = format!("; missed: {}", missed.collect::<Vec<_>>().join(", "));
+    let merged = anabranch(["campaign", "merge", text(folder)]);
+    assert!(merged.out.contains("marks: ") && merged.out.contains(&missed), "{missed}\n{}", merged.out);
+    assert!(!merged.out.contains("(runs that reached it)"), "{}", merged.out);
+    let all = anabranch(["campaign", "merge", text(folder), "--marks"]);
+    assert!(all.out.contains("(runs that reached it)") && all.out.contains("upgraded 0"), "{}", all.out);
+    let summary = fs::read_to_string(folder.join("summary.md")).unwrap();
+    assert!(summary.contains(&missed) && summary.contains("| upgraded | 0 |"), "{summary}");
+}
+
 #[test]
 fn shards_together_are_the_whole_campaign() {
     let (file, _) = failure("cli_failures_campaign");
@@ -270,12 +285,13 @@ fn shards_together_are_the_whole_campaign() {
         assert!(merged.out.contains("12 of 12 runs done, 6 not as expected"), "{}", merged.out);
     }
     let (one, other) = (state(&whole.join("summary.json")), state(&parts.join("summary.json")));
-    for field in ["order", "done", "failed", "events", "faults", "kinds"] {
+    for field in ["order", "done", "failed", "events", "faults", "marks", "kinds"] {
         assert_eq!(one[field], other[field], "{field}");
     }
     let kept = parts.join("failures").join(other["kinds"][0]["folder"].as_str().unwrap());
     assert_eq!(anabranch(["replay", text(&kept)]).code, Some(3), "the fastest failure replays");
     assert!(fs::read_to_string(parts.join("junit.xml")).unwrap().contains("type=\"not-converged\""));
+    says_what_was_missed(&parts, &other["marks"]);
     // Nothing is left to do, and it says so; with other seeds it is another campaign.
     let again = anabranch(["campaign", text(folder), "--seeds", "0..6", "--out", text(&whole)]);
     assert!(again.out.contains("going on after 12 of 12 runs"), "{}", again.out);

@@ -54,7 +54,7 @@ fn a_rough_world_converges_and_every_oracle_is_asked() {
     for seed in 0..10 {
         let report = run(&scenario, seed);
         assert_passed(&report);
-        assert!(report.as_expected && report.blocks > 300, "{} blocks", report.blocks);
+        assert!(report.as_expected && report.summary.blocks > 300, "{} blocks", report.summary.blocks);
         assert!(report.faults.values().all(|count| count.effective > 0), "{:?}", report.faults);
         assert_eq!(report.faults.len(), 7, "{:?}", report.faults);
         for oracle in Oracle::ALL {
@@ -178,7 +178,7 @@ fn who_joins_late_and_who_leaves_and_messages_that_are_held() {
         assert!(report.messages[&MessageKind::Broadcast].held > 0);
         assert_eq!(report.faults[&FaultKind::OneWayPartition].effective, 1);
         let last = &report.samples.last().unwrap().replicas;
-        assert!(last[0].is_none() && last[3].is_some_and(|late| late.merged == report.blocks), "{last:?}");
+        assert!(last[0].is_none() && last[3].is_some_and(|late| late.merged == report.summary.blocks), "{last:?}");
     }
 }
 
@@ -192,10 +192,10 @@ fn hostile_peers_are_borne() {
         let report = run(&scenario, seed);
         assert_passed(&report);
         assert!(
-            report.blocks_void > 5 && report.blocks_misdeclared > 5,
+            report.summary.blocks_void > 5 && report.summary.blocks_misdeclared > 5,
             "{} {}",
-            report.blocks_void,
-            report.blocks_misdeclared
+            report.summary.blocks_void,
+            report.summary.blocks_misdeclared
         );
     }
 }

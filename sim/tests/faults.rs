@@ -95,6 +95,19 @@ fn a_backup_is_restored() {
 }
 
 #[test]
+fn a_disk_of_the_release_before_is_upgraded_and_nothing_is_lost() {
+    for engine in ["memory", "redb"] {
+        let crash = "[[crash]]\nat = \"20s\"\nreplica = \"r1\"\ndown = \"2s\"\nolder_format = true";
+        let reports = takes_effect(FaultKind::OlderFormat, &format!("{crash}\n[disk]\nengine = \"{engine}\""));
+        for report in &reports {
+            assert!(report.suspended.is_empty(), "all is promised");
+            assert!(report.marks["upgraded"], "the core has seen the older format");
+        }
+    }
+    assert!(runs("").iter().all(|report| !report.marks["upgraded"]));
+}
+
+#[test]
 fn clocks_jump_both_ways() {
     takes_effect(FaultKind::ClockJump, "[[jump]]\nat = \"11s\"\nreplica = \"r1\"\nby = \"1h\"");
     takes_effect(FaultKind::ClockJump, "[[jump]]\nat = \"11s\"\nreplica = \"r1\"\nby = \"20s\"\nback = true");

@@ -1,6 +1,6 @@
 //! When the oracles are asked, and with what evidence.
 
-use super::{GoPeer, HostilePeer, Notice, Peer, ReplicaProcess, watched};
+use super::{GoPeer, HostilePeer, Notice, Peer, ReplicaProcess, following::Followers, watched};
 use crate::{
     engine::{Key as Source, hex},
     fold::Folded,
@@ -19,7 +19,7 @@ use crate::{
     system::{Scene, Stop, Summary, System},
     workload::Action,
 };
-use anabranch_core::{Cid, Config, Event, Replica};
+use anabranch_core::{Cid, Config, Event, Mark, Marks, Replica};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -28,6 +28,9 @@ const FOLD_WORTH: u64 = 2;
 
 /// At the end of a phase, folds over as many blocks as this are free; one fold is always made. Other seeds see the rest.
 const FOLDED_MAX: u64 = 3_000;
+
+/// Pages of the feed that are read in the midst of a run.
+const FEED_PAGES: usize = 5;
 
 /// How much a replica has merged: equal for equal sets.
 type Extent = (u64, u128);
@@ -44,6 +47,8 @@ pub struct Anabranch<'a> {
     blocks_merged: u64,
     /// What is known of a replica to who only listens to its changes.
     listeners: Vec<Listener>,
+    /// Programs that follow the feeds.
+    followers: Followers,
     /// What the program at each replica has written and seen.
     sessions: Vec<Session>,
     writes: Writes,
@@ -78,6 +83,7 @@ impl<'a> Anabranch<'a> {
             wiped: vec![false; replicas],
             blocks_merged: 0,
             listeners: vec![Listener::default(); replicas],
+            followers: Followers::new(replicas),
             sessions: vec![Session::default(); replicas],
             writes: Writes::default(),
             asked: BTreeMap::new(),
@@ -109,6 +115,9 @@ impl<'a> Anabranch<'a> {
         if let Some(block) = self.ledger.block(cid) {
             scene.panel.ask(Oracle::AncestorsMerged, who, now, || ancestors::check(ledger, replica, block))?;
             scene.pulse.learned |= block.author != replica;
+        }
+        if !void {
+            self.followers.merged(replica, cid, &self.ledger);
         }
         if self.ledger.merged(replica, cid) {
             self.blocks_merged += 1;
@@ -152,6 +161,8 @@ impl<'a> Anabranch<'a> {
     /// Looks at one replica: everything but the fold, and that when enough has been merged since the last one.
     fn judge_replica(&mut self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
         let Some(observed) = self.judge_alone(replica, process, scene)? else { return Ok(()) };
+        // Not to the end, so that whoever is restarted goes on in the middle.
+        self.followers.read(replica, process, &observed, FEED_PAGES, scene)?;
         if self.merged_since_fold * FOLD_WORTH >= self.ledger.extent(replica).0 {
             self.merged_since_fold = 0;
             let folded = oracles::fold::of(&self.ledger, replica);
@@ -220,7 +231,7 @@ impl System for Anabranch<'_> {
             }
             Some(hostile) => Peer::Hostile(Box::new(HostilePeer::new(hostile, &self.scenario.workload.key_prefix))),
             None => {
-                let config = Config { report_changes: true, ..self.scenario.core.clone() };
+                let config = Config { report_changes: true, feed: true, ..self.scenario.core.clone() };
                 // What a disk does is a function of the scenario and of who it belongs to; what a crash leaves is chosen by the world.
                 let key = Source::of_seed(u64::from(party.0)).fork("disks");
                 Peer::Replica(Box::new(ReplicaProcess::new(config, self.scenario.disk.engine, key)))
@@ -262,18 +273,25 @@ impl System for Anabranch<'_> {
         self.asked.retain(|_, asked| asked.replica != replica);
         if loss.is_disk {
             self.sessions[replica.index()] = Session::default();
+            self.followers.may_be_lost(replica);
         }
     }
 
     fn started(&mut self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
         let Some(core) = process.core() else { return Ok(()) };
         let was_wiped = std::mem::take(&mut self.wiped[replica.index()]);
-        self.listeners[replica.index()] = Listener::new(&Observed::of(core).unwrap_or_default());
+        let observed = Observed::of(core).unwrap_or_default();
+        self.listeners[replica.index()] = Listener::new(&observed);
         let merged = match oracles::merged(core) {
             Ok(merged) => merged,
             Err(_) if process.is_tainted() => return Ok(()),
             Err(error) => return Err(failed(replica)(error)),
         };
+        self.followers.reopened(replica, &merged);
+        // Format 1 kept no feed.
+        if core.marks().has(Mark::Upgraded) {
+            self.followers.may_be_lost(replica);
+        }
         if was_wiped {
             // What it had is gone by the fault's nature: it begins anew with what is there.
             self.ledger.wiped(replica);
@@ -288,7 +306,10 @@ impl System for Anabranch<'_> {
         })?;
         self.ledger.reopened(replica, &merged);
         watched::started(replica, process, scene);
-        Ok(())
+        if process.is_tainted() {
+            return Ok(());
+        }
+        self.followers.read(replica, process, &observed, usize::MAX, scene)
     }
 
     fn noticed(&mut self, party: Party, process: &Peer, notice: Notice, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
@@ -373,6 +394,7 @@ impl System for Anabranch<'_> {
         let mut blocks_folded = 0;
         for (replica, process) in replicas.iter().copied() {
             let Some(observed) = self.judge_alone(replica, process, scene)? else { continue };
+            self.followers.read(replica, process, &observed, usize::MAX, scene)?;
             let extent = self.ledger.extent(replica);
             if let Some((other, theirs, folded)) = seen.get(&extent) {
                 let (name, other) = (self.name(replica), self.name(*other));
@@ -395,6 +417,11 @@ impl System for Anabranch<'_> {
             seen.insert(extent, (replica, observed, folded));
         }
         Ok(())
+    }
+
+    fn marks(&self, processes: &[(Party, &Peer)]) -> BTreeMap<&'static str, bool> {
+        let reached = processes.iter().fold(Marks::default(), |marks, (_, process)| marks.and(process.marks()));
+        Mark::ALL.iter().map(|mark| (mark.name(), reached.has(*mark))).collect()
     }
 
     fn summary(&self, replicas: &[(Party, &Peer)]) -> Summary {

@@ -1,5 +1,6 @@
 //! Anabranch as a system under test: replicas over the real core, peers that behave otherwise, and the judges.
 
+mod following;
 mod golike;
 mod hostile;
 mod judge;
@@ -20,6 +21,7 @@ use crate::{
     scenario::{DiskFate, FaultKind, Harm, Party},
     workload::Action,
 };
+use anabranch_core::Marks;
 use std::time::Duration;
 
 /// A process of a run of Anabranch.
@@ -51,6 +53,15 @@ impl Peer {
         match self {
             Self::Replica(replica) => replica.pursues(),
             Self::Hostile(_) | Self::Go(_) => (false, false),
+        }
+    }
+
+    /// The marks that it has reached in all its lives.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        match self {
+            Self::Replica(replica) => replica.marks(),
+            Self::Hostile(_) | Self::Go(_) => Marks::default(),
         }
     }
 

@@ -10,7 +10,7 @@ use crate::{
     workload::Action,
 };
 use anabranch_core::{
-    Bytes, Cid, Config, Effect, Error, Event, Input, Key, Peer, Progress as Work, Replica, Timer, Token,
+    Bytes, Cid, Config, Effect, Error, Event, Input, Key, Marks, Peer, Progress as Work, Replica, Timer, Token,
     store::StoreError,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -66,6 +66,8 @@ pub struct ReplicaProcess {
     goes_on: bool,
     /// The timer of the core's fetches is set.
     fetch_timer: bool,
+    /// The marks that the core reached in earlier lives.
+    marks: Marks,
     /// Kept to spare allocations.
     effects: Vec<Effect>,
 }
@@ -98,6 +100,7 @@ impl ReplicaProcess {
             held: Vec::new(),
             goes_on: false,
             fetch_timer: false,
+            marks: Marks::default(),
             effects: Vec::new(),
         }
     }
@@ -111,6 +114,12 @@ impl ReplicaProcess {
     /// Whether it has work left, and whether it waits for the timer of its fetches.
     pub(super) const fn pursues(&self) -> (bool, bool) {
         (self.goes_on, self.fetch_timer)
+    }
+
+    /// The marks that the core has reached in all lives.
+    #[must_use]
+    pub fn marks(&self) -> Marks {
+        self.marks.and(self.core.as_ref().map(Replica::marks).unwrap_or_default())
     }
 
     fn device(&self) -> Option<&Device> {
@@ -354,6 +363,7 @@ impl Process for ReplicaProcess {
     fn crash(&mut self, fate: DiskFate, kept: u64, draws: &mut Draws) -> Loss {
         let stats = self.core.as_ref().map(Replica::stats).unwrap_or_default();
         let in_flight = (self.held.len() + stats.fetches + stats.rumours) as u64;
+        self.marks = self.marks();
         self.held.clear();
         self.goes_on = false;
         self.fetch_timer = false;
@@ -372,6 +382,12 @@ impl Process for ReplicaProcess {
         let kept = unsynced - lost.min(unsynced);
         match fate {
             DiskFate::Stays => Loss { unsynced, kept, other: in_flight, is_disk: false },
+            DiskFate::Older => {
+                let set_back = self.disk.take().map(Medium::set_back);
+                let is_older = set_back.as_ref().is_some_and(|(_, done)| *done);
+                self.disk = set_back.map(|(medium, _)| medium);
+                Loss { unsynced, kept, other: is_older.into(), is_disk: false }
+            }
             DiskFate::RolledBack(at) => {
                 let old = self.backups.get(&at).map(Medium::copy);
                 let is_other = u64::from(old.is_some() || self.disk.as_ref().is_some_and(|disk| !disk.is_empty()));

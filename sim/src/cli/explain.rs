@@ -55,9 +55,9 @@ fn conclusion(report: &RunReport) -> String {
         count(lost, "message"),
         if crashes == 1 { String::from("1 crash") } else { format!("{crashes} crashes") },
         report.replicas.len(),
-        count(report.keys, "key"),
-        count(report.blocks, "block"),
-        &report.state[..report.state.len().min(16)],
+        count(report.summary.keys, "key"),
+        count(report.summary.blocks, "block"),
+        &report.summary.state[..report.summary.state.len().min(16)],
         simulated(report.simulated_ns),
         time(report.wall),
     )

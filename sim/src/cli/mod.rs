@@ -11,6 +11,7 @@ mod interrupt;
 mod json;
 mod junit;
 mod load;
+mod marks;
 mod out;
 mod picture;
 mod pool;

@@ -2,6 +2,7 @@
 
 use super::{
     exit::{Code, Stop},
+    marks::Reached,
     out::Out,
     run::{Finished, Outcome},
     text::{count, number, simulated, speed, time},
@@ -30,6 +31,7 @@ pub(super) struct Summary {
     simulated_ns: u128,
     events: u64,
     faults: BTreeMap<FaultKind, FaultCount>,
+    pub(super) marks: Reached,
     /// Scenarios of which the suspended oracles have been said.
     introduced: BTreeSet<String>,
 }
@@ -44,6 +46,7 @@ impl Summary {
             simulated_ns: 0,
             events: 0,
             faults: BTreeMap::new(),
+            marks: Reached::new(),
             introduced: BTreeSet::new(),
         }
     }
@@ -81,6 +84,9 @@ impl Summary {
                 let sum = self.faults.entry(*kind).or_default();
                 sum.requested += count.requested;
                 sum.effective += count.effective;
+            }
+            for (mark, is_reached) in &report.marks {
+                *self.marks.entry((*mark).to_owned()).or_default() += u64::from(*is_reached);
             }
         }
     }
@@ -159,11 +165,11 @@ pub(super) fn block(scenario: &Scenario, report: &RunReport, out: &mut Out) -> R
     list("messages", messages, "(delivered, second copies included/sent)", out)?;
     out.line(format_args!(
         "  result      {} ({} void, {} misdeclared), {}, {}",
-        count(report.blocks, "block"),
-        report.blocks_void,
-        report.blocks_misdeclared,
-        count(report.heads, "head"),
-        count(report.keys, "key"),
+        count(report.summary.blocks, "block"),
+        report.summary.blocks_void,
+        report.summary.blocks_misdeclared,
+        count(report.summary.heads, "head"),
+        count(report.summary.keys, "key"),
     ))?;
     list("checks", report.checks.iter().map(|(oracle, n)| format!("{oracle} {}", number(*n))), "(times asked)", out)?;
     out.line(format_args!("  trace       {}", report.trace))
@@ -178,7 +184,7 @@ fn faults(faults: &BTreeMap<FaultKind, FaultCount>) -> String {
 }
 
 /// A label and what belongs to it, in lines of a bearable width. Nothing where there is nothing.
-fn list(label: &str, items: impl Iterator<Item = String>, unit: &str, out: &mut Out) -> Result<(), Stop> {
+pub(super) fn list(label: &str, items: impl Iterator<Item = String>, unit: &str, out: &mut Out) -> Result<(), Stop> {
     let mut items: Vec<String> = items.collect();
     if items.is_empty() {
         return Ok(());

@@ -7,6 +7,7 @@ use super::{
     export::no_folder,
     interrupt, json, junit,
     load::{self, Loaded},
+    marks,
     out::Out,
     pool, replay, report, text, values,
 };
@@ -55,8 +56,11 @@ pub(crate) struct RunArguments {
     /// Write the results as JUnit XML to FILE, for CI systems.
     #[arg(long, value_name = "FILE.xml")]
     junit: Option<PathBuf>,
+    /// Say which marks of the core were reached, in how many runs, and which were missed.
+    #[arg(long)]
+    marks: bool,
     /// Have each run told by two processes instead, and name the first event that differs. The exit code is 1 when one does.
-    #[arg(long, conflicts_with_all = ["json", "failures", "junit"])]
+    #[arg(long, conflicts_with_all = ["json", "failures", "junit", "marks"])]
     check_determinism: bool,
     /// Tell every event of one run, a line each: what `--check-determinism` compares.
     #[arg(long, hide = true)]
@@ -201,9 +205,12 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
         },
     )?;
     bar.finish_and_clear();
+    let people = if matches!(sink, json::Sink::Stdout) { &mut *err } else { &mut *out };
     if plan.total > 1 {
-        let people = if matches!(sink, json::Sink::Stdout) { &mut *err } else { &mut *out };
         summary.end(begun.elapsed(), people)?;
+    }
+    if arguments.marks {
+        marks::tell(&summary.marks, true, people)?;
     }
     sink.finish()?;
     if let Some(path) = &arguments.junit {

@@ -1,6 +1,7 @@
 //! Simulated disks: one that keeps rows in memory and forgets, and the real engine over blocks that tear.
 
 mod device;
+mod format_1;
 mod memory;
 
 pub use device::Device;
@@ -78,7 +79,7 @@ impl Medium {
         }
     }
 
-    /// What a store that failed when it was opened leaves: as it is, for nothing else happens to it.
+    /// What a store leaves that is not used any more: as it is, for nothing else happens to it.
     #[must_use]
     pub fn after_failure(device: &Device) -> Self {
         Self::Blocks(device.leave(&mut Key::of_seed(0).at(0, 0), true).0, true)
@@ -90,6 +91,22 @@ impl Medium {
         match self {
             Self::Memory(disk) => disk.rows() == 0,
             Self::Blocks(_, is_made) => !is_made,
+        }
+    }
+
+    /// As the release before would have left it: its rows in format 1. Says whether it is: not where nothing is on it, where something is that
+    /// format 1 had no place for, or where the disk fails.
+    #[must_use]
+    pub fn set_back(self) -> (Self, bool) {
+        if self.is_empty() {
+            return (self, false);
+        }
+        match self.open() {
+            Err(failure) => (failure.0, false),
+            Ok(mut disk) => {
+                let done = format_1::set_back(&mut disk).is_ok_and(|done| done) && disk.sync().is_ok();
+                (disk.close(), done)
+            }
         }
     }
 
@@ -138,6 +155,21 @@ impl Disk {
                 let (image, harmed) = device.leave(draws, false);
                 drop(store);
                 (Medium::Blocks(image, true), unsynced, harmed)
+            }
+        }
+    }
+
+    /// What is left when nothing runs on it any more: all that was synced.
+    fn close(self) -> Medium {
+        match self {
+            Self::Memory(mut disk) => {
+                disk.crash(0);
+                Medium::Memory(disk)
+            }
+            Self::Redb { store, device, .. } => {
+                let left = Medium::after_failure(&device);
+                drop(store);
+                left
             }
         }
     }

@@ -104,6 +104,7 @@ fn promise(oracle: Oracle) -> &'static str {
         Oracle::MonotonicReads => "a program that reads again sees what it saw, or what came after",
         Oracle::WritesFollowReads => "what a program writes comes after what it has read, in the same DAG",
         Oracle::HooksMatchChanges => "hooks are told of every visible change, once, and of nothing else",
+        Oracle::FeedTellsAll => "the feed tells all that was merged since a token, in its order, also after a restart",
         Oracle::ObligationsPursued => "a replica that owes blocks has work left, or waits for its fetches",
         Oracle::LimitsHold => {
             "a replica holds no more fetches, rumours and bytes of pending blocks than its settings allow"

@@ -36,6 +36,8 @@ pub(crate) struct Message {
     replay: bool,
     /// Its place among the messages of its link.
     place: u64,
+    /// How long it takes, as it was drawn when it was sent.
+    latency: Time,
 }
 
 /// One direction between two parties.
@@ -169,6 +171,7 @@ impl Network {
             copy: false,
             replay: false,
             place,
+            latency: fate.latency,
         };
         if let Some(cut) = stopped {
             tell(Some(cut.number), (None, None));
@@ -336,7 +339,7 @@ impl Network {
         let arrival = |message: Message| {
             let wire = &mut self.wires[message.key.from.index() * self.parties + message.key.to.index()];
             wire.in_flight += 1;
-            (self.fates.of(&message.key, &wire.link).latency, message)
+            (message.latency, message)
         };
         held.into_iter().map(arrival).collect()
     }

@@ -10,6 +10,7 @@ pub mod canonical;
 pub mod changes;
 pub mod convergence;
 pub mod corrupt;
+pub mod feed;
 pub mod fold;
 pub mod known;
 mod observed;
@@ -54,6 +55,8 @@ pub enum Oracle {
     WritesFollowReads,
     /// Hooks are told of every visible change, once, and of nothing else.
     HooksMatchChanges,
+    /// The feed tells who follows it all that was merged since his token, in its order, also after a restart.
+    FeedTellsAll,
     /// What a replica owes it pursues.
     ObligationsPursued,
     /// A replica keeps to its limits.
@@ -64,7 +67,7 @@ pub enum Oracle {
 
 impl Oracle {
     /// All oracles.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Convergence,
         Self::StateIsFold,
         Self::HeadsAreTips,
@@ -76,6 +79,7 @@ impl Oracle {
         Self::MonotonicReads,
         Self::WritesFollowReads,
         Self::HooksMatchChanges,
+        Self::FeedTellsAll,
         Self::ObligationsPursued,
         Self::LimitsHold,
         Self::CanonicalBlocks,
@@ -83,22 +87,8 @@ impl Oracle {
 }
 
 impl Oracle {
-    /// Those that judge one replica by what is on its disk.
-    pub const OF_ONE: [Self; 13] = [
-        Self::StateIsFold,
-        Self::HeadsAreTips,
-        Self::AncestorsMerged,
-        Self::AcknowledgedWrites,
-        Self::NoCorruptBlock,
-        Self::KnownBlocks,
-        Self::ReadYourWrites,
-        Self::MonotonicReads,
-        Self::WritesFollowReads,
-        Self::HooksMatchChanges,
-        Self::ObligationsPursued,
-        Self::LimitsHold,
-        Self::CanonicalBlocks,
-    ];
+    /// Those that judge one replica by what is on its disk: all but convergence.
+    pub const OF_ONE: &'static [Self] = Self::ALL.split_at(1).1;
 }
 
 impl fmt::Display for Oracle {
@@ -115,6 +105,7 @@ impl fmt::Display for Oracle {
             Self::MonotonicReads => "monotonic-reads",
             Self::WritesFollowReads => "writes-follow-reads",
             Self::HooksMatchChanges => "hooks-match-changes",
+            Self::FeedTellsAll => "feed-tells-all",
             Self::ObligationsPursued => "obligations-pursued",
             Self::LimitsHold => "limits-hold",
             Self::CanonicalBlocks => "canonical-blocks",

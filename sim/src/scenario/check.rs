@@ -6,7 +6,7 @@ use super::{
     error::nearest,
     faults::Suspension,
     raw,
-    values::{CountOrNames, Probability, Range as Span, TIME_MAX, Time},
+    values::{CountOrNames, Range as Span, TIME_MAX, Time},
 };
 use std::{collections::BTreeMap, ops::Range, time::Duration};
 use toml::Spanned;
@@ -26,7 +26,7 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
     let (duration, operations, rate) = length(&at, &raw)?;
     let end = End { at: &at, duration };
     let core = core(&at, &raw.core)?;
-    let network = link(&raw.network, &Link::DEFAULT);
+    let network = raw.network.over(&Link::DEFAULT);
     let stem = std::path::Path::new(file)
         .file_stem()
         .map_or_else(|| file.to_owned(), |stem| stem.to_string_lossy().into_owned());
@@ -35,9 +35,9 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
         description: raw.description.trim().to_owned(),
         duration,
         workload: workload(&at, &raw.workload, &names, operations, rate)?,
-        links: links(&at, &raw.link, &names, &network)?,
+        links: links(&raw.link, &names, &network)?,
         network,
-        disk: Disk { sync_delay: times(raw.disk.sync_delay, DEFAULT_SYNC_DELAY), engine: raw.disk.engine },
+        disk: Disk { sync_delay: raw::times(raw.disk.sync_delay, DEFAULT_SYNC_DELAY), engine: raw.disk.engine },
         faults: faults(&end, &raw, &names)?,
         churn: churn(&end, raw.churn.as_ref())?,
         swizzles: swizzles(&end, &raw.swizzle)?,
@@ -343,28 +343,6 @@ fn dags(at: &At<'_>, raw: Option<&Spanned<Vec<raw::Name>>>) -> Result<Vec<String
     Ok(raw.get_ref().iter().map(|name| name.get_ref().clone()).collect())
 }
 
-fn times(raw: Option<Span<Time>>, default: (Duration, Duration)) -> (Duration, Duration) {
-    raw.map_or(default, |Span(least, most)| (least.0, most.0))
-}
-
-fn link(raw: &raw::Network, base: &Link) -> Link {
-    let probability = |raw: Option<Probability>, base: f64| raw.map_or(base, |probability| probability.0);
-    Link {
-        latency: times(raw.latency, base.latency),
-        drop: probability(raw.drop, base.drop),
-        duplicate: probability(raw.duplicate, base.duplicate),
-        reorder: probability(raw.reorder, base.reorder),
-        reorder_delay: times(raw.reorder_delay, base.reorder_delay),
-        corrupt: probability(raw.corrupt, base.corrupt),
-        truncate: probability(raw.truncate, base.truncate),
-        misdeliver: probability(raw.misdeliver, base.misdeliver),
-        replay: probability(raw.replay, base.replay),
-        replay_delay: times(raw.replay_delay, base.replay_delay),
-        bandwidth: raw.bandwidth.unwrap_or(base.bandwidth),
-        queue: raw.queue.unwrap_or(base.queue),
-    }
-}
-
 /// Who does not heal: someone must be left.
 fn frozen(at: &At<'_>, names: &Names<'_>, raw: &[raw::Name]) -> Result<Vec<Party>, ScenarioError> {
     let frozen = raw.iter().map(|name| names.replica(name)).collect::<Result<Vec<_>, _>>()?;
@@ -381,30 +359,9 @@ fn swarm(raw: &raw::Swarm) -> Swarm {
     Swarm { off, families: raw.families.clone().unwrap_or_else(|| Family::ALL.to_vec()) }
 }
 
-fn links(
-    _at: &At<'_>,
-    raw: &[raw::Link],
-    names: &Names<'_>,
-    network: &Link,
-) -> Result<Vec<LinkOverride>, ScenarioError> {
+fn links(raw: &[raw::Link], names: &Names<'_>, network: &Link) -> Result<Vec<LinkOverride>, ScenarioError> {
     let one = |raw: &raw::Link| {
-        let raw::Link { latency, drop, duplicate, reorder, reorder_delay, corrupt, truncate, .. } = *raw;
-        let raw::Link { misdeliver, replay, replay_delay, bandwidth, queue, .. } = *raw;
-        let own = raw::Network {
-            latency,
-            drop,
-            duplicate,
-            reorder,
-            reorder_delay,
-            corrupt,
-            truncate,
-            misdeliver,
-            replay,
-            replay_delay,
-            bandwidth,
-            queue,
-        };
-        Ok(LinkOverride { from: names.parties(&raw.from)?, to: names.parties(&raw.to)?, link: link(&own, network) })
+        Ok(LinkOverride { from: names.parties(&raw.from)?, to: names.parties(&raw.to)?, link: raw.over(network) })
     };
     raw.iter().map(one).collect()
 }

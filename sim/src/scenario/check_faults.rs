@@ -17,7 +17,11 @@ pub(super) fn faults(end: &End<'_>, raw: &raw::Scenario, names: &Names<'_>) -> R
     for partition in &raw.partition {
         faults.push(self::partition(end, partition, names)?);
     }
-    for raw::Crash { at, replica, down, wipe_disk, restore } in &raw.crash {
+    for raw::Crash { at, replica, down, wipe_disk, restore, older_format } in &raw.crash {
+        if *older_format && (*wipe_disk || restore.is_some()) {
+            let what = "`older_format` beside `wipe_disk` or `restore`, expected one of them: the disk has what was synced, in format 1";
+            return Err(end.at.error(at.span(), what));
+        }
         let disk = match restore {
             Some(backup) if *wipe_disk => {
                 let what =
@@ -31,6 +35,7 @@ pub(super) fn faults(end: &End<'_>, raw: &raw::Scenario, names: &Names<'_>) -> R
             }
             Some(backup) => DiskFate::RolledBack(backup.get_ref().0),
             None if *wipe_disk => DiskFate::Wiped,
+            None if *older_format => DiskFate::Older,
             None => DiskFate::Stays,
         };
         let crash = Crash { replica: names.replica(replica)?, down: end.at.positive("down", down)?, disk };

@@ -1,8 +1,9 @@
 //! What goes wrong.
 
+use super::FaultKind;
 use crate::oracles::Oracle;
 use serde::{Deserialize, Serialize};
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 /// A replica or a hostile peer, by its number: replicas come first, in the order of the scenario.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,6 +86,7 @@ impl Fault {
             Self::Partition(_) => FaultKind::Partition,
             Self::Crash(Crash { disk: DiskFate::Wiped, .. }) => FaultKind::WipedDisk,
             Self::Crash(Crash { disk: DiskFate::RolledBack(_), .. }) => FaultKind::RolledBackDisk,
+            Self::Crash(Crash { disk: DiskFate::Older, .. }) => FaultKind::OlderFormat,
             Self::Crash(_) => FaultKind::Crash,
             Self::Join { .. } => FaultKind::Join,
             Self::Leave(Leave { returns: Some(_), .. }) => FaultKind::Return,
@@ -115,7 +117,7 @@ impl TimedFault {
                 (durable, replica, self.at + down, "its disk is set back")
             }
             Fault::Disk(DiskHarm { replica, harm, until }) => {
-                (Oracle::OF_ONE.as_slice(), replica, until + REPLACED, harm.breaks()?)
+                (Oracle::OF_ONE, replica, until + REPLACED, harm.breaks()?)
             }
             _ => return None,
         };
@@ -204,6 +206,17 @@ pub enum DiskFate {
     Wiped,
     /// It is as it was at that time, from the start of the run: a backup was restored.
     RolledBack(Duration),
+    /// What was synced survives, in the format of the release before: as if that one had run until now, and this one were installed
+    /// while the replica is down.
+    Older,
+}
+
+impl DiskFate {
+    /// Whether what was durable is gone.
+    #[must_use]
+    pub const fn is_loss(self) -> bool {
+        matches!(self, Self::Wiped | Self::RolledBack(_))
+    }
 }
 
 /// A replica that goes.
@@ -424,146 +437,6 @@ impl HostileAct {
             Self::WrongBlocks => FaultKind::WrongBlocks,
             Self::GoLike => FaultKind::GoLike,
         }
-    }
-}
-
-/// The kinds of faults, as they are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum FaultKind {
-    /// A message was lost. Effective when its receiver was there.
-    Drop,
-    /// A message came twice. Effective when the second copy was delivered.
-    Duplicate,
-    /// A message was held back. Effective when one that was sent later over the same link overtook it.
-    Reorder,
-    /// A bit was flipped. Effective when the core refused the bytes, or read something else in them.
-    Corrupt,
-    /// Groups were parted. Effective when a message was stopped.
-    Partition,
-    /// One group's messages to another were stopped. Effective when there was one.
-    OneWayPartition,
-    /// A replica died. Effective when it lost unsynced writes, fetches in flight, effects that waited for a
-    /// sync, or messages while it was down.
-    Crash,
-    /// A replica died and lost its disk. Effective when there was something on it.
-    WipedDisk,
-    /// A replica joined. Effective when it merged a block that another made.
-    Join,
-    /// A replica left. Effective when someone sent it a message afterwards.
-    Leave,
-    /// A clock was wrong. Effective when a timer ran out at another time for it.
-    Skew,
-    /// A hostile peer forged a priority. Effective when an honest replica merged the block.
-    ForgedPriority,
-    /// A hostile peer wrote odd keys. Effective when an honest replica merged the block.
-    OddKeys,
-    /// A hostile peer linked a foreign CID. Effective when an honest replica found the block void.
-    ForeignLinks,
-    /// A hostile peer announced heads that nobody serves. Effective when an honest replica asked for one.
-    EndlessHeads,
-    /// A hostile peer made a block that does not decode. Effective when an honest replica found it void.
-    BadBlocks,
-    /// A hostile peer wrote to DAGs with odd names. Effective when an honest replica merged a block of one.
-    OddDags,
-    /// A stranger wrote, and removed what others wrote. Effective when an honest replica merged the block.
-    Strangers,
-    /// A hostile peer answered with another block than it was asked for. Effective when an honest replica refused it.
-    WrongBlocks,
-    /// A peer behaved as go-ds-crdt does. Effective when an honest replica merged a block of it.
-    GoLike,
-    /// A message was cut short. Effective when the core refused the bytes, or read something else in them.
-    Truncate,
-    /// A message went to another party than it was sent to. Effective when that one took it.
-    Misdeliver,
-    /// An old message came again, much later. Effective when it was delivered.
-    Replay,
-    /// A link carried so much a second only. Effective when a message waited for another.
-    Bandwidth,
-    /// A link had room for so many messages only. Effective when one was lost for want of it.
-    QueueLimit,
-    /// Everyone reached two neighbours only. Effective when a message was stopped.
-    RingPartition,
-    /// A partition came and went. Effective when a message was stopped.
-    FlappingPartition,
-    /// Links took messages and did not carry them. Effective when one was held.
-    Clog,
-    /// The network was worse for a while. Effective when a message was sent in it.
-    Burst,
-    /// A replica stood still. Effective when something waited for it to go on.
-    Pause,
-    /// A replica left, and came back with its old disk. Effective when it merged afterwards what it had missed.
-    Return,
-    /// A replica died, and a backup of its disk was restored. Effective when the disk was another one.
-    RolledBackDisk,
-    /// A clock jumped. Effective when a timer was set.
-    ClockJump,
-    /// Bits on a disk were flipped. Effective when rotten bytes were read.
-    BitRot,
-    /// A write went to another place. Effective when there was one.
-    MisdirectedWrite,
-    /// A read came from another place. Effective when it gave other bytes.
-    MisdirectedRead,
-    /// A disk refused to read or write. Effective when it did.
-    IoError,
-    /// A disk was full. Effective when it refused a write for it.
-    FullDisk,
-    /// A sync was said to be done, and was not. Effective when a crash took what it should have kept.
-    LyingSync,
-    /// A disk was slow. Effective when a sync took longer for it.
-    SlowDisk,
-    /// The power of a disk went in the middle of something. Effective when there was such a write.
-    PowerCut,
-    /// A crash tore, lost and reordered writes that were not synced. Effective when a write was among them.
-    TornWrites,
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
-            Self::Drop => "drop",
-            Self::Duplicate => "duplicate",
-            Self::Reorder => "reorder",
-            Self::Corrupt => "corrupt",
-            Self::Partition => "partition",
-            Self::OneWayPartition => "one-way-partition",
-            Self::Crash => "crash",
-            Self::WipedDisk => "wiped-disk",
-            Self::Join => "join",
-            Self::Leave => "leave",
-            Self::Skew => "skew",
-            Self::ForgedPriority => "forged-priority",
-            Self::OddKeys => "odd-keys",
-            Self::ForeignLinks => "foreign-links",
-            Self::EndlessHeads => "endless-heads",
-            Self::BadBlocks => "bad-blocks",
-            Self::OddDags => "odd-dags",
-            Self::Strangers => "strangers",
-            Self::WrongBlocks => "wrong-blocks",
-            Self::GoLike => "go-like",
-            Self::Truncate => "truncate",
-            Self::Misdeliver => "misdeliver",
-            Self::Replay => "replay",
-            Self::Bandwidth => "bandwidth",
-            Self::QueueLimit => "queue-limit",
-            Self::RingPartition => "ring-partition",
-            Self::FlappingPartition => "flapping-partition",
-            Self::Clog => "clog",
-            Self::Burst => "burst",
-            Self::Pause => "pause",
-            Self::Return => "return",
-            Self::RolledBackDisk => "rolled-back-disk",
-            Self::ClockJump => "clock-jump",
-            Self::BitRot => "bit-rot",
-            Self::MisdirectedWrite => "misdirected-write",
-            Self::MisdirectedRead => "misdirected-read",
-            Self::IoError => "io-error",
-            Self::FullDisk => "full-disk",
-            Self::LyingSync => "lying-sync",
-            Self::SlowDisk => "slow-disk",
-            Self::PowerCut => "power-cut",
-            Self::TornWrites => "torn-writes",
-        })
     }
 }
 

@@ -25,15 +25,17 @@ mod check;
 mod check_faults;
 mod error;
 mod explicit;
+mod fault_kind;
 mod faults;
 mod raw;
 mod values;
 mod write;
 
 pub use error::ScenarioError;
+pub use fault_kind::FaultKind;
 pub use faults::{
-    Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, FaultKind, Group, Harm, Hostile, HostileAct, Jump, Leave,
-    Partition, PartitionMode, Party, Pause, PowerCut, Shape, Skew, Suspension, TimedFault,
+    Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Harm, Hostile, HostileAct, Jump, Leave, Partition,
+    PartitionMode, Party, Pause, PowerCut, Shape, Skew, Suspension, TimedFault,
 };
 
 use crate::{explicit::Explicit, oracles::Oracle};

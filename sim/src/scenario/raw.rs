@@ -7,7 +7,7 @@ use super::{
 };
 use crate::oracles::Oracle;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 use toml::Spanned;
 
 /// A name with its place.
@@ -97,43 +97,69 @@ pub(super) struct Mix {
     pub(super) get: u32,
 }
 
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Network {
-    pub(super) latency: Option<Range<Time>>,
-    pub(super) drop: Option<Probability>,
-    pub(super) duplicate: Option<Probability>,
-    pub(super) reorder: Option<Probability>,
-    pub(super) reorder_delay: Option<Range<Time>>,
-    pub(super) corrupt: Option<Probability>,
-    pub(super) truncate: Option<Probability>,
-    pub(super) misdeliver: Option<Probability>,
-    pub(super) replay: Option<Probability>,
-    pub(super) replay_delay: Option<Range<Time>>,
-    pub(super) bandwidth: Option<u64>,
-    pub(super) queue: Option<u32>,
+/// A table with numbers of links, and what they are over others. Serde cannot flatten one struct into another and refuse unknown fields.
+macro_rules! links {
+    ($(#[$attribute:meta])* struct $name:ident { $($(#[$of_field:meta])* $field:ident: $kind:ty,)* }) => {
+        $(#[$attribute])*
+        #[serde(deny_unknown_fields)]
+        pub(super) struct $name {
+            $($(#[$of_field])* pub(super) $field: $kind,)*
+            latency: Option<Range<Time>>,
+            drop: Option<Probability>,
+            duplicate: Option<Probability>,
+            reorder: Option<Probability>,
+            reorder_delay: Option<Range<Time>>,
+            corrupt: Option<Probability>,
+            truncate: Option<Probability>,
+            misdeliver: Option<Probability>,
+            replay: Option<Probability>,
+            replay_delay: Option<Range<Time>>,
+            bandwidth: Option<u64>,
+            queue: Option<u32>,
+        }
+
+        impl $name {
+            /// These numbers, and where one is not given the other's.
+            pub(super) fn over(&self, base: &super::Link) -> super::Link {
+                let probability = |raw: Option<Probability>, base: f64| raw.map_or(base, |probability| probability.0);
+                super::Link {
+                    latency: times(self.latency, base.latency),
+                    drop: probability(self.drop, base.drop),
+                    duplicate: probability(self.duplicate, base.duplicate),
+                    reorder: probability(self.reorder, base.reorder),
+                    reorder_delay: times(self.reorder_delay, base.reorder_delay),
+                    corrupt: probability(self.corrupt, base.corrupt),
+                    truncate: probability(self.truncate, base.truncate),
+                    misdeliver: probability(self.misdeliver, base.misdeliver),
+                    replay: probability(self.replay, base.replay),
+                    replay_delay: times(self.replay_delay, base.replay_delay),
+                    bandwidth: self.bandwidth.unwrap_or(base.bandwidth),
+                    queue: self.queue.unwrap_or(base.queue),
+                }
+            }
+        }
+    };
 }
 
-/// As [`Network`], and whose links. Serde cannot flatten one into the other and refuse unknown fields.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Link {
-    #[serde(default)]
-    pub(super) from: Vec<Name>,
-    #[serde(default)]
-    pub(super) to: Vec<Name>,
-    pub(super) latency: Option<Range<Time>>,
-    pub(super) drop: Option<Probability>,
-    pub(super) duplicate: Option<Probability>,
-    pub(super) reorder: Option<Probability>,
-    pub(super) reorder_delay: Option<Range<Time>>,
-    pub(super) corrupt: Option<Probability>,
-    pub(super) truncate: Option<Probability>,
-    pub(super) misdeliver: Option<Probability>,
-    pub(super) replay: Option<Probability>,
-    pub(super) replay_delay: Option<Range<Time>>,
-    pub(super) bandwidth: Option<u64>,
-    pub(super) queue: Option<u32>,
+/// A range of times, or the default.
+pub(super) fn times(raw: Option<Range<Time>>, default: (Duration, Duration)) -> (Duration, Duration) {
+    raw.map_or(default, |Range(least, most)| (least.0, most.0))
+}
+
+links! {
+    #[derive(Debug, Default, Deserialize)]
+    struct Network {}
+}
+
+links! {
+    /// As [`Network`], and whose links.
+    #[derive(Debug, Deserialize)]
+    struct Link {
+        #[serde(default)]
+        from: Vec<Name>,
+        #[serde(default)]
+        to: Vec<Name>,
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -188,6 +214,8 @@ pub(super) struct Crash {
     #[serde(default)]
     pub(super) wipe_disk: bool,
     pub(super) restore: Option<Spanned<Time>>,
+    #[serde(default)]
+    pub(super) older_format: bool,
 }
 
 #[derive(Debug, Deserialize)]

@@ -245,6 +245,7 @@ impl Text {
                 match disk {
                     DiskFate::Stays => {}
                     DiskFate::Wiped => self.field("wipe_disk", "true"),
+                    DiskFate::Older => self.field("older_format", "true"),
                     DiskFate::RolledBack(to) => self.field("restore", &time(*to)),
                 }
             }

@@ -223,7 +223,7 @@ impl<S: System> World<'_, S> {
     fn set_timer(&mut self, party: Party, timer: u8, after: (Duration, Duration), cause: Cause) {
         let (least, most) = (nanoseconds(after.0), nanoseconds(after.1));
         let cause = match cause {
-            Cause::Hostile { peer, round } => Cause::Hostile { peer, round: round + 1 },
+            Cause::Hostile { peer, round } if peer == party => Cause::Hostile { peer, round: round + 1 },
             _ if !self.scenario.is_replica(party) => Cause::Hostile { peer: party, round: 1 },
             _ => {
                 let round = self.now / least.max(most / 4).max(ROUND_MIN);

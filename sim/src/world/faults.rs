@@ -288,7 +288,7 @@ impl<S: System> World<'_, S> {
         self.watch.tell(self.now, Some(replica), Some(Cause::Fault(number)), || What::Crashed {
             kept,
             lost: unsynced - kept,
-            wiped: disk != DiskFate::Stays,
+            wiped: loss.is_disk,
         });
         self.trace.entry(self.now, tag::CRASH).u16(replica.0).u64(unsynced).u64(kept).u8(u8::from(loss.is_disk));
         if loss.is_any() {
@@ -298,6 +298,7 @@ impl<S: System> World<'_, S> {
         let loss = match (disk, unsynced - kept) {
             (DiskFate::Wiped, _) => String::from(" and loses its disk"),
             (DiskFate::RolledBack(at), _) => format!(" and gets the backup of {at:?}"),
+            (DiskFate::Older, _) => String::from(", and its disk is of the release before"),
             (DiskFate::Stays, 0) => String::new(),
             (DiskFate::Stays, lost) => format!(" and loses {lost} of {unsynced} unsynced commits"),
         };

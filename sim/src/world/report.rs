@@ -5,7 +5,7 @@ use crate::{
     engine::nanoseconds,
     outcome::{Moment, MomentKind, RunReport, Sample, Verdict},
     process::Process,
-    scenario::{Expectation, ExpectedOutcome},
+    scenario::{Expectation, ExpectedOutcome, Party},
     system::{Stop, System},
 };
 use std::time::Duration;
@@ -35,6 +35,9 @@ impl<S: System> World<'_, S> {
             self.count(kind).unknown += 1;
         }
         let summary = self.system.summary(&self.up());
+        // Those who have left were somewhere too.
+        let all: Vec<_> = self.seats.iter().zip(0..).map(|(seat, number)| (Party(number), &seat.process)).collect();
+        let marks = self.system.marks(&all);
         let duration = nanoseconds(self.scenario.duration);
         let (suspended, checks) = self.panel.into_parts();
         let trace = self.trace.finish();
@@ -52,15 +55,10 @@ impl<S: System> World<'_, S> {
             faults: self.tally.into_counts(),
             messages: self.network.counts(),
             operations: self.counts,
-            blocks_merged: summary.blocks_merged,
-            blocks: summary.blocks,
-            blocks_void: summary.blocks_void,
-            blocks_misdeclared: summary.blocks_misdeclared,
-            keys: summary.keys,
-            heads: summary.heads,
-            state: summary.state,
+            summary,
             suspended,
             checks,
+            marks,
             timeline: self.timeline,
             samples: self.samples,
         }

@@ -4,6 +4,7 @@ use super::{
     super::{
         exit::{Code, Stop},
         junit::{Case, junit},
+        marks,
         out::Out,
         text::{count, number, time},
     },
@@ -18,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-pub(super) fn merge(folders: &[PathBuf], target: Option<&Path>, out: &mut Out) -> Result<Code, Stop> {
+pub(super) fn merge(folders: &[PathBuf], target: Option<&Path>, all_marks: bool, out: &mut Out) -> Result<Code, Stop> {
     let mut shards: BTreeMap<Option<Shard>, (PathBuf, State)> = BTreeMap::new();
     for folder in folders {
         for found in shards_below(folder)? {
@@ -67,6 +68,7 @@ pub(super) fn merge(folders: &[PathBuf], target: Option<&Path>, out: &mut Out) -
     ))?;
     missing.iter().try_for_each(|what| out.line(format_args!("  {what}")))?;
     store::kinds(&all, &target.join("failures"), out)?;
+    marks::tell(&all.marks, all_marks, out)?;
     out.line(format_args!("written: {}", target.join("summary.json").display()))?;
     Ok(store::worst(&all))
 }
@@ -154,7 +156,7 @@ fn markdown(all: &State, missing: &[String]) -> String {
     for (kind, counts) in &all.faults {
         let _ = writeln!(text, "| {kind} | {} | {} |", number(counts.effective), number(counts.requested));
     }
-    text
+    text + &marks::markdown(&all.marks)
 }
 
 /// A case for each kind of failure, and one for all that went well.

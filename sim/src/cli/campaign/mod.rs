@@ -7,6 +7,7 @@ use super::{
     exit::{Code, Stop},
     interrupt, load,
     load::Loaded,
+    marks,
     out::Out,
     pool,
     run::{Finished, Outcome},
@@ -53,6 +54,9 @@ pub(crate) struct CampaignArguments {
     /// Where results go. Shards of one campaign may share it.
     #[arg(long, value_name = "DIR", required = true, env = "ANABRANCH_OUT")]
     out: Option<PathBuf>,
+    /// Say of every mark of the core in how many runs it was reached. Those that were missed are named anyway.
+    #[arg(long, env = "ANABRANCH_MARKS")]
+    marks: bool,
     /// Exit with 0 whatever is found, for schedulers that take anything else for a broken job.
     #[arg(long, env = "ANABRANCH_REPORT_ONLY")]
     report_only: bool,
@@ -70,6 +74,9 @@ pub(crate) enum Merge {
         /// Write summary.json, summary.md, junit.xml and the fastest failure of each kind to this folder; without it, to the first DIR.
         #[arg(long, value_name = "DIR")]
         out: Option<PathBuf>,
+        /// Say of every mark of the core in how many runs it was reached. Those that were missed are named anyway.
+        #[arg(long)]
+        marks: bool,
     },
 }
 
@@ -78,7 +85,7 @@ const SAVE_EVERY: Duration = Duration::from_secs(2);
 
 pub(super) fn campaign(arguments: &CampaignArguments, out: &mut Out) -> Result<Code, Stop> {
     match &arguments.merge {
-        Some(Merge::Merge { folders, out: target }) => merge::merge(folders, target.as_deref(), out),
+        Some(Merge::Merge { folders, out: target, marks }) => merge::merge(folders, target.as_deref(), *marks, out),
         None => conduct(arguments, out),
     }
 }
@@ -157,6 +164,7 @@ fn conduct(arguments: &CampaignArguments, out: &mut Out) -> Result<Code, Stop> {
         number(state.events)
     ))?;
     store::kinds(state, &store.failures(), out)?;
+    marks::tell(&state.marks, arguments.marks, out)?;
     if interrupt::is_pressed() {
         return Err(Stop::Interrupted(format!("{} is kept; the same command goes on", store.path().display())));
     }
