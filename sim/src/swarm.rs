@@ -14,6 +14,8 @@ use std::{borrow::Cow, time::Duration};
 
 const MILLISECOND: Time = 1_000_000;
 const SECOND: Time = 1_000_000_000;
+/// The part of the seeds in which values are large.
+const LARGE: f64 = 0.02;
 
 impl Scenario {
     /// The scenario as it is run with this seed: itself, or what its swarm draws. What is drawn is a scenario without a swarm.
@@ -112,15 +114,21 @@ impl Drawing {
         let workload = &mut self.scenario.workload;
         let operations = workload.operations;
         workload.operations = draws.between(operations / 4, operations);
-        #[allow(clippy::cast_precision_loss)] // Far below 2^52.
-        let rate = workload.operations as f64 / self.scenario.duration.as_secs_f64();
-        workload.rate = rate;
         workload.keys = one_of(draws, &[1, 2, 5, 20, 100, 1000]);
         workload.skew = one_of(draws, &[0.0, 0.0, 0.99, 2.0]);
         let share = |draws: &mut Draws| draws.below(10) as u32;
         workload.mix = Mix { put: 1 + share(draws), delete: share(draws), batch: share(draws) / 2, get: share(draws) };
         workload.value_bytes = one_of(draws, &[(0, 0), (0, 2), (1, 1), (8, 64), (0, 2_000)]);
         workload.batch_writes = one_of(draws, &[(1, 3), (2, 10), (5, 60)]);
+        if draws.chance(LARGE) {
+            // Batches that become several blocks.
+            (workload.value_bytes, workload.batch_writes) = ((200_000, 500_000), (3, 6));
+            workload.operations = workload.operations / 20 + 1;
+            workload.mix.batch += 2;
+        }
+        #[allow(clippy::cast_precision_loss)] // Far below 2^52.
+        let operations = workload.operations as f64;
+        workload.rate = operations / self.scenario.duration.as_secs_f64();
         if draws.chance(0.3) {
             workload.dags = ["", "pins", "a/b", ".."].iter().map(|name| String::from(*name)).collect();
         }
@@ -269,6 +277,13 @@ impl Drawing {
             // Nobody sets his only disk back to before he began.
             if !at.is_zero() && self.takes_away(replica, at, until) {
                 self.add(at, Fault::Crash(Crash { replica, down: until - at, disk }));
+            }
+        }
+        if draws.chance(0.3) {
+            let (at, until) = self.window(draws);
+            let replica = self.replica(draws);
+            if self.takes_away(replica, at, until) {
+                self.add(at, Fault::Crash(Crash { replica, down: until - at, disk: DiskFate::Older }));
             }
         }
         let harms: &[Harm] = match self.scenario.disk.engine {
