@@ -231,5 +231,5 @@ fn watching_changes_nothing_and_shows_every_kind_of_event() {
     assert_eq!(count("Sent"), sent);
     let asked: u64 = unwatched.operations.values().map(|count| count.requested).sum();
     assert_eq!(count("Operation"), asked);
-    assert_eq!(count("Merged"), unwatched.blocks_merged);
+    assert_eq!(count("Merged"), unwatched.summary.blocks_merged);
 }
