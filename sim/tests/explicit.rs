@@ -67,7 +67,10 @@ fn round_trip(scenario: &Scenario, seed: u64, had: &mut Had) {
     let (listed, again, _) = recorded(&read, seed + 1000);
     let difference = first_difference(&recorder.events, &again.events);
     assert_eq!((difference, &listed.trace), (None, &seeded.trace), "seed {seed}");
-    assert_eq!((listed.verdict, listed.faults, listed.state), (seeded.verdict, seeded.faults.clone(), seeded.state));
+    assert_eq!(
+        (listed.verdict, listed.faults, listed.summary),
+        (seeded.verdict, seeded.faults.clone(), seeded.summary.clone())
+    );
     assert_eq!(read.to_toml(), text, "seed {seed}: what is written is read and written the same");
 
     had.asked.extend(seeded.faults.keys());
