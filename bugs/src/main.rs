@@ -101,7 +101,8 @@ fn run(cli: &Cli) -> Done {
     let jobs = cli.jobs.unwrap_or_else(|| std::thread::available_parallelism().map_or(1, Into::into));
     let work = cli.work.clone().unwrap_or_else(|| root.join("target/bugs"));
     let tree = Tree::new(&root, &work).map_err(Bad::Failed)?;
-    let mut campaign = Campaign { cli, jobs, tree, before, results: Results::default(), stale: Vec::new() };
+    let mut campaign =
+        Campaign { cli, jobs, tree, before, results: Results::default(), stale: Vec::new(), unhunted: Vec::new() };
     // Found out now, not after an hour, that the file cannot be written.
     campaign.keep()?;
     if let Some(seeds) = cli.real {
@@ -113,6 +114,9 @@ fn run(cli: &Cli) -> Done {
         }
     }
     told(&campaign.results, cli)?;
+    if !campaign.unhunted.is_empty() {
+        return Err(Bad::Failed(format!("not hunted: {}", campaign.unhunted.join(", "))));
+    }
     match &campaign.stale[..] {
         [] => Ok(()),
         stale => Err(Bad::Failed(format!(
@@ -141,6 +145,8 @@ struct Campaign<'a> {
     results: Results,
     /// Bugs with which their regression passes.
     stale: Vec<String>,
+    /// Bugs whose patch no longer applies, or does not build.
+    unhunted: Vec<String>,
 }
 
 impl Campaign<'_> {
@@ -191,7 +197,15 @@ impl Campaign<'_> {
         };
         let row = match earlier.filter(is_enough) {
             Some(row) => row.clone(),
-            None => self.hunted(bug, sources)?,
+            None => match self.hunted(bug, sources) {
+                Ok(row) => row,
+                // The others are hunted all the same.
+                Err(Bad::Failed(why)) => {
+                    self.unhunted.push(bug.name.clone());
+                    return say(&why);
+                }
+                Err(bad) => return Err(bad),
+            },
         };
         let shrunk = row.shrunk.map(|size| format!(", shrunk to {size}")).unwrap_or_default();
         match &row.hunt.found {
