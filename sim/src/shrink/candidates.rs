@@ -304,6 +304,8 @@ fn shortened(mut scenario: Scenario, to: Duration) -> Scenario {
         }
     }
     for peer in &mut scenario.hostile {
+        // No file may have a peer that begins after the end.
+        peer.from = peer.from.min(to.saturating_sub(Duration::from_nanos(1)));
         peer.until = peer.until.map(|until| until.min(to));
     }
     scenario
@@ -381,4 +383,21 @@ pub(super) fn values(scenario: &Scenario, number: usize) -> Change {
         }
     }
     Change::of(scenario, Scenario { explicit: Some(lists), ..scenario.clone() })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shortened_is_a_scenario_still() {
+        let text = "replicas = 2\nduration = \"20s\"\n[[hostile]]\nname = \"mal\"\nevery = \"1s\"\nacts = [\"odd-keys\"]\nfrom = \"8s\"\nuntil = \"9s\"\n\
+                    [[pause]]\nat = \"1s\"\nreplica = \"r0\"\n[explicit]\noperations = []\n";
+        let Change::To(shorter) = settings(&Scenario::parse(text, "x.toml").unwrap(), 0) else {
+            unreachable!("nothing happens after the first second")
+        };
+        assert!(shorter.duration < Duration::from_secs(2));
+        assert_eq!(Scenario::parse(&shorter.to_toml(), "x.toml").map(|read| read.hostile), Ok(shorter.hostile));
+    }
 }
