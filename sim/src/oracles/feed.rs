@@ -76,6 +76,25 @@ impl Follower {
     /// # Errors
     /// When a key is left out, named before its turn, or not of these blocks.
     pub fn reads(&mut self, page: &Feed, limit: usize, bytes_max: u64) -> Finding {
+        if !self.may_be_lost {
+            self.is_due(page, limit, bytes_max)?;
+        } else if !page.more {
+            // Where a history that is another one has the token too, in what order it went on is not known. At its end nothing is due.
+            self.due.clear();
+            self.may_be_lost = false;
+        }
+        for (key, value) in &page.keys {
+            match value {
+                Some(value) => self.values.insert(key.clone(), value.clone()),
+                None => self.values.remove(key),
+            };
+        }
+        self.token = Some(page.next);
+        Ok(())
+    }
+
+    /// Whether a page is of the blocks that are due next, and of all of them.
+    fn is_due(&mut self, page: &Feed, limit: usize, bytes_max: u64) -> Finding {
         let (mut keys, mut bytes, mut last) = (BTreeSet::new(), 0, None);
         for _ in 0..limit {
             let Some(due) = self.due.pop_front_if(|_| bytes < bytes_max) else { break };
@@ -102,13 +121,6 @@ impl Follower {
                 self.due.len()
             ));
         }
-        for (key, value) in &page.keys {
-            match value {
-                Some(value) => self.values.insert(key.clone(), value.clone()),
-                None => self.values.remove(key),
-            };
-        }
-        self.token = Some(page.next);
         Ok(())
     }
 
@@ -177,6 +189,20 @@ mod tests {
         follower.may_be_lost();
         assert_eq!(follower.refused(), Ok(()));
         assert_eq!(follower.token(), None);
+    }
+
+    /// Histories that begin alike share their first tokens: a restored disk may know one, and go on otherwise.
+    #[test]
+    fn another_history_is_read_to_its_end_and_checked_there() {
+        let mut follower = follower();
+        follower.may_be_lost();
+        assert_eq!(follower.reads(&page(&["x"], true), 1, 100), Ok(()));
+        assert_eq!(follower.reads(&page(&["y"], false), 1, 100), Ok(()));
+        let state = ["x", "y"].map(|key| (Key::new(key), Bytes::from_static(b"v"))).into();
+        assert_eq!(follower.knows(&state), Ok(()));
+        assert!(follower.knows(&BTreeMap::new()).is_err());
+        follower.merged(Cid::of(b"3"), [Key::new("z")].into(), 10);
+        assert!(follower.reads(&page(&["x"], false), 1, 100).is_err(), "from there on it is as ever");
     }
 
     #[test]
