@@ -2,7 +2,7 @@
 
 use anabranch_core::{
     Bytes, Cid, Config, Effect, Error, Input, Peer, Progress, Replica, Timer, Token,
-    store::{MemoryStore, Read, Store},
+    store::{Read, Store},
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -181,14 +181,4 @@ pub fn rows(store: &impl Read) -> Result<Vec<(u8, Vec<u8>, Bytes)>, Error> {
         })?;
     }
     Ok(all)
-}
-
-/// A new store of these blocks: what mends one whose indexes are damaged.
-pub(crate) fn rebuilt(blocks: World) -> Result<MemoryStore, Error> {
-    let mut side = Side::open(MemoryStore::new(), Config::default())?;
-    for (cid, bytes) in &blocks {
-        side.input(Input::Block { from: Peer(1), cid: *cid, bytes: bytes.clone(), attempt: 0 })?;
-    }
-    side.settle(100, |cid| Ok(blocks.get(cid).cloned()))?;
-    Ok(side.replica.into_store())
 }

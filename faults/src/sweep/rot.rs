@@ -2,15 +2,15 @@
 
 use super::{
     Failure, Tally, at,
-    layers::{Default, Layers, Sums},
+    layers::{Default, Layers},
 };
 use crate::{
     check::{Broken, Judge},
     recorder::Recorder,
-    script::{Script, Synced, World, play, side::rebuilt},
+    script::{Script, Synced, config, play},
 };
 use anabranch_core::{
-    Bytes, Cid, Error,
+    Bytes, Effect, Error, Input, MergeAll, Outcome, Progress, Replica,
     store::{MemoryStore, Read, Store, Table, WriteBatch},
 };
 use std::ops::ControlFlow;
@@ -50,9 +50,14 @@ pub fn rot(script: &Script, stride: usize) -> Result<Tally, Failure> {
                 Err(Broken::Fails(why)) if why.contains("damaged") => tally.effective += 1,
                 Err(broken) => return Err(Failure { place: place(), broken }),
             }
+            let (mended, lost) = at(place, rebuilt(damaged))?;
+            if (*table == Table::Blocks) != (lost > 0) {
+                let broken = Broken::Fails(format!("the rebuild found {lost} damaged blocks"));
+                return Err(Failure { place: place(), broken });
+            }
             if *table != Table::Blocks {
-                let mended = at(place, rebuilt(at(place, kept(damaged))?))?;
-                at(place, judge.after_crash(mended, synced.0))?;
+                let store = at(place, Default::over(Recorder::holding(mended)).map_err(Error::from))?;
+                at(place, judge.after_crash(store, synced.0))?;
                 tally.judged += 1;
             }
         }
@@ -76,12 +81,19 @@ fn with(mut store: MemoryStore, table: Table, key: &Bytes, row: Bytes) -> Result
     Ok(store)
 }
 
-/// The blocks that a damaged store has kept, whatever its indexes say.
-fn kept(damaged: MemoryStore) -> Result<World, Error> {
-    let mut world = World::new();
-    Sums::over(Recorder::holding(damaged))?.scan(Table::Blocks, &[], &[], &mut |_, bytes| {
-        world.insert(Cid::of(bytes), bytes.clone());
-        ControlFlow::Continue(())
-    })?;
-    Ok(world)
+/// Rebuilds a damaged store under the default's layers. Gives its rows, and how many blocks were damaged.
+fn rebuilt(damaged: MemoryStore) -> Result<(MemoryStore, u64), Error> {
+    let engine = Recorder::holding(damaged);
+    let mut effects = Vec::new();
+    let mut replica = Replica::open_rebuilding(Default::over(engine.clone())?, config(), MergeAll, &mut effects)?;
+    while replica.progress() == Progress::More {
+        let _ = replica.step(Input::Continue, &mut effects)?;
+    }
+    replica.sync()?;
+    let lost = effects.iter().find_map(|effect| match effect {
+        Effect::Finished { outcome: Outcome::Rebuilt { damaged, .. }, .. } => Some(*damaged),
+        _ => None,
+    });
+    let lost = lost.ok_or_else(|| Error::Corrupt("the rebuild has not finished".into()))?;
+    Ok((engine.rows(), lost))
 }
