@@ -31,7 +31,7 @@ pub struct Config {
     /// value and 64 bytes). A commit over it is refused, as [`Refusal::Behind`](crate::Refusal::Behind).
     pub waiting_bytes_max: u64,
     /// Whether each change of a visible value is told as [`Event::Changed`](crate::Event::Changed) (default no).
-    /// Costs one more read of the store a changed key.
+    /// Merging and local writes read no more for it; deriving keys anew (a purge) reads each once more.
     pub report_changes: bool,
     /// Whether the order in which blocks are merged is kept, so that a program can follow the changes
     /// across restarts (default no). Costs a row of 72 bytes a block, for ever.
@@ -40,6 +40,31 @@ pub struct Config {
 
 /// What becomes of a commit while there are obligations: blocks that are known to be missing. What is
 /// written then may be outranked by history that it has not seen.
+///
+/// ```
+/// use anabranch_core::{Batch, Config, Effect, Input, Peer, Refusal, Replica, Token, WhenBehind, store::MemoryStore};
+///
+/// # fn main() -> Result<(), anabranch_core::Error> {
+/// # let mut out = Vec::new();
+/// # let mut alice = Replica::open(MemoryStore::new(), Config::default(), &mut out)?;
+/// # for value in ["old", "new"] {
+/// #     let _ = alice.step(Input::Commit { token: Token(1), batch: Batch::new().put("/k", value) }, &mut out)?;
+/// # }
+/// # let cid = alice.heads()?[0].cid;
+/// # let bytes = alice.block(&cid)?.expect("her own");
+/// let config = Config { when_behind: WhenBehind::Refuse, ..Config::default() };
+/// let mut bob = Replica::open(MemoryStore::new(), config, &mut out)?;
+/// // A block of Alice's comes, and the one below it has not: Bob knows that he is behind.
+/// let _ = bob.step(Input::Block { from: Peer(1), cid, bytes, attempt: 0 }, &mut out)?;
+/// assert!(bob.is_behind());
+///
+/// out.clear();
+/// let _ = bob.step(Input::Commit { token: Token(7), batch: Batch::new().put("/k", "mine") }, &mut out)?;
+/// // Both blocks are owed: the one that is missing, and the one that waits for it.
+/// assert!(out.contains(&Effect::Refused { token: Token(7), why: Refusal::Behind { obligations: 2 } }));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum WhenBehind {
     /// It is made at once; [`Effect::Committed`](crate::Effect::Committed) says how many blocks it has not seen.

@@ -219,6 +219,32 @@ pub enum Event {
     /// The value that a reader sees for a key has changed: told once a key and commit of the store, with the net
     /// change, also when a delete lets another version take over, and never when the value is the same as before.
     /// Only with [`Config::report_changes`](crate::Config::report_changes).
+    ///
+    /// ```
+    /// use anabranch_core::{Batch, Config, Effect, Event, Input, Key, Replica, Token, store::MemoryStore};
+    ///
+    /// # fn main() -> Result<(), anabranch_core::Error> {
+    /// let config = Config { report_changes: true, ..Config::default() };
+    /// let mut replica = Replica::open(MemoryStore::new(), config, &mut Vec::new())?;
+    /// let mut out = Vec::new();
+    /// for batch in [Batch::new().put("/k", "a"), Batch::new().put("/k", "a"), Batch::new().delete("/k")] {
+    ///     let _ = replica.step(Input::Commit { token: Token(1), batch }, &mut out)?;
+    /// }
+    /// let changes: Vec<Event> = out
+    ///     .into_iter()
+    ///     .filter_map(|effect| match effect {
+    ///         Effect::Notify(event @ Event::Changed { .. }) => Some(event),
+    ///         _ => None,
+    ///     })
+    ///     .collect();
+    /// // The second put changes nothing that can be seen.
+    /// assert_eq!(changes, [
+    ///     Event::Changed { key: Key::new("/k"), old: None, new: Some("a".into()) },
+    ///     Event::Changed { key: Key::new("/k"), old: Some("a".into()), new: None },
+    /// ]);
+    /// # Ok(())
+    /// # }
+    /// ```
     Changed {
         /// The key.
         key: Key,

@@ -155,6 +155,31 @@ pub enum Input {
     Timer(Timer),
     /// Blocks come from a file. Each good one is merged, or owed from now on, as what peers send is; its
     /// missing ancestors are fetched. One input may hold a part of the file; its bytes bound the work.
+    ///
+    /// ```
+    /// use anabranch_core::{Batch, Config, Effect, Input, Key, Outcome, Replica, Token, store::MemoryStore};
+    ///
+    /// # fn main() -> Result<(), anabranch_core::Error> {
+    /// # let mut out = Vec::new();
+    /// # let mut alice = Replica::open(MemoryStore::new(), Config::default(), &mut out)?;
+    /// # for value in ["old", "new"] {
+    /// #     let _ = alice.step(Input::Commit { token: Token(1), batch: Batch::new().put("/k", value) }, &mut out)?;
+    /// # }
+    /// // All that Alice has merged, in whatever order.
+    /// let mut blocks = Vec::new();
+    /// for cid in alice.merged(None, 1_000)? {
+    ///     blocks.push((cid, alice.block(&cid)?.expect("what is merged is kept")));
+    /// }
+    ///
+    /// let mut bob = Replica::open(MemoryStore::new(), Config::default(), &mut out)?;
+    /// out.clear();
+    /// let _ = bob.step(Input::Import { token: Token(7), blocks }, &mut out)?;
+    /// let outcome = Outcome::Imported { merged: 2, pending: 0, wrong: 0, left: vec![] };
+    /// assert!(out.contains(&Effect::Finished { token: Some(Token(7)), outcome }));
+    /// assert_eq!(bob.get(&Key::new("/k"))?.as_deref(), Some(&b"new"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
     Import {
         /// Comes back with [`Outcome::Imported`](crate::Outcome::Imported).
         token: Token,

@@ -3,7 +3,7 @@
 
 mod support;
 
-use anabranch_core::{Batch, Bytes, Cid, Config, Event, Input, Key, Outcome, Refusal, WhenBehind};
+use anabranch_core::{Batch, Bytes, Cid, Config, Event, Input, Key, Outcome, Refusal, WhenBehind, store::Table};
 use support::{
     blocks::{chain, void_block, world},
     *,
@@ -76,6 +76,31 @@ fn changed_tells_the_net_change_of_a_commit() {
     let mut node = reporting();
     node.commit(Batch::new().put("/b", "1").put("/a", "1").put("/b", "2").delete("/a").put("/c", "3"));
     assert_eq!(changes(&mut node), [change("/b", None, Some("2")), change("/c", None, Some("3"))]);
+}
+
+#[test]
+fn telling_changes_reads_no_row_twice() {
+    let reads = |report_changes| {
+        let mut node = Node::with(Config { report_changes, ..Config::default() });
+        node.put("/k", "a");
+        let before = node.ops();
+        node.put("/k", "b");
+        node.receive(&put_block(&[], 9, "/other", "c"));
+        node.delete("/k");
+        (node.ops() - before).reads_of(Table::Keys)
+    };
+    assert_eq!(reads(true), reads(false));
+}
+
+#[test]
+fn changed_is_not_told_of_a_commit_that_fails() {
+    let mut node = reporting();
+    node.put("/k", "a");
+    changes(&mut node);
+    node.replica.store().fail_commits_after(0);
+    let token = node.token();
+    node.try_input(Input::Commit { token, batch: Batch::new().put("/k", "b") }).unwrap_err();
+    assert_eq!(changes(&mut node), []);
 }
 
 #[test]

@@ -29,7 +29,29 @@ const WAITING_MAX: usize = 1024;
 
 impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
     /// What keeps the replica [behind](Self::is_behind): up to `limit` blocks that are missing, those deepest below the heads
-    /// first. Bodies that were dropped for want of room, and whose turn has not come, are not among them.
+    /// first. Bodies that were dropped for want of room, and whose turn has not come, are not among them. Costs a few reads a block.
+    ///
+    /// ```
+    /// use anabranch_core::{Batch, Config, Input, Peer, Replica, Token, store::MemoryStore};
+    ///
+    /// # fn main() -> Result<(), anabranch_core::Error> {
+    /// # let mut out = Vec::new();
+    /// # let mut alice = Replica::open(MemoryStore::new(), Config::default(), &mut out)?;
+    /// # let mut written = Vec::new();
+    /// # for value in ["old", "new"] {
+    /// #     let _ = alice.step(Input::Commit { token: Token(1), batch: Batch::new().put("/k", value) }, &mut out)?;
+    /// #     written.push(alice.heads()?[0].cid);
+    /// # }
+    /// # let (first, second) = (written[0], written[1]);
+    /// # let bytes = alice.block(&second)?.expect("her own");
+    /// let mut bob = Replica::open(MemoryStore::new(), Config::default(), &mut out)?;
+    /// // Alice's second block comes, and her first has not.
+    /// let _ = bob.step(Input::Block { from: Peer(1), cid: second, bytes, attempt: 0 }, &mut out)?;
+    /// let missing = &bob.blocking(10)?[0];
+    /// assert_eq!((missing.cid, missing.waiting, missing.asked), (first, 1, Some(Peer(1))));
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`get`](Self::get).

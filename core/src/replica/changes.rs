@@ -13,6 +13,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     /// The changed rows are all there is to look at, so whatever changes a record is told of: merging,
     /// deriving a key anew, and what comes later.
     pub(super) fn report_changes(&mut self) -> Result<(), Error> {
+        self.rows.sort_before();
         for (key, new) in self.rows.changed(Table::Keys) {
             let old = self.rows.before(Table::Keys, key)?.as_ref().map(record::value).transpose()?;
             let new = new.map(record::value).transpose()?;

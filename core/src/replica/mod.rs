@@ -413,6 +413,28 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
     /// To follow all keys, take a token first, then read all keys, then ask for the feed from that token on. What is shown is
     /// not synced yet where the last steps are not; after a crash such a token is unknown.
     ///
+    /// ```
+    /// use anabranch_core::{Batch, Config, FeedToken, Input, Replica, Token, store::MemoryStore};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (config, mut out) = (Config { feed: true, ..Config::default() }, Vec::new());
+    /// let mut replica = Replica::open(MemoryStore::new(), config.clone(), &mut out)?;
+    /// // Kept as bytes, it is good after a restart too.
+    /// let token = replica.feed_token()?.encode();
+    /// let batch = Batch::new().put("/a", "1").put("/b", "2").delete("/c");
+    /// let _ = replica.step(Input::Commit { token: Token(1), batch }, &mut out)?;
+    /// replica.sync()?;
+    ///
+    /// let replica = Replica::open(replica.into_store(), config, &mut out)?;
+    /// let since = FeedToken::decode(&token).expect("our own");
+    /// let feed = replica.feed(&since, 1_000)?;
+    /// let keys: Vec<String> = feed.keys.iter().map(|(key, _)| key.to_string()).collect();
+    /// assert_eq!((keys, feed.more), (vec!["/a".to_owned(), "/b".to_owned()], false));
+    /// assert_eq!(replica.feed(&feed.next, 1_000)?.keys, []);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`FeedError::UnknownEpoch`] when the token is not of this store's history; then all keys are to be read again.
     pub fn feed(&self, since: &FeedToken, limit: usize) -> Result<Feed, FeedError> {

@@ -69,6 +69,11 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
             validator,
             out,
         };
+        // Who followed changes before a rebuild has to look at all that is there after it.
+        let reports = step.config.report_changes && !task_before.as_ref().is_some_and(Running::is_rebuild);
+        if reports {
+            step.rows.keep_before();
+        }
         work(&mut step)?;
         step.commit_waiting()?;
         for (cid, since) in core::mem::take(&mut step.ready) {
@@ -78,8 +83,7 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         if !step.is_rebuilding() {
             step.fetch_more()?;
         }
-        // Who followed changes before a rebuild has to look at all that is there after it.
-        if step.config.report_changes && !task_before.as_ref().is_some_and(Running::is_rebuild) {
+        if reports {
             step.report_changes()?;
         }
         if step.counts != before {

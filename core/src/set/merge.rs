@@ -111,7 +111,8 @@ fn remove_all<S: Read>(
 
 /// Removes these versions of one key. A tombstone whose target is not merged is kept for it.
 fn remove<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, key: &Key, removals: &[Removal]) -> Result<(), Error> {
-    let mut record = rows.get(Table::Keys, key.as_bytes())?.map(|row| Record::decode(&row)).transpose()?;
+    let row = rows.get(Table::Keys, key.as_bytes())?;
+    let mut record = row.as_ref().map(Record::decode).transpose()?;
     let before = record.clone();
     let mut winner_gone = false;
     for removal in removals {
@@ -136,8 +137,7 @@ fn remove<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, key: &Key, remova
     }
     match &record {
         _ if record == before => {}
-        Some(record) => rows.put(Table::Keys, key.bytes().clone(), record.encode()),
-        None => rows.remove(Table::Keys, key.bytes().clone()),
+        record => rows.change(Table::Keys, key.bytes(), row, record.as_ref().map(|record| record.encode())),
     }
     Ok(())
 }
@@ -224,10 +224,11 @@ fn settle<S: Read>(rows: &mut Txn<'_, S>, key: &Key, record: &mut Record) -> Res
 
 /// Adds a version to a key. A few rows, however many versions the key has.
 fn add<S: Read>(rows: &mut Txn<'_, S>, key: &Key, mut version: Winner) -> Result<(), Error> {
-    let record = match rows.get(Table::Keys, key.as_bytes())? {
+    let row = rows.get(Table::Keys, key.as_bytes())?;
+    let record = match &row {
         None => Record { winner: version, others: Others::Inline(Vec::new()) },
         Some(row) => {
-            let mut record = Record::decode(&row)?;
+            let mut record = Record::decode(row)?;
             let order = |w: &Winner| (w.rank, w.value.clone(), w.cid);
             if order(&version) > order(&record.winner) {
                 mem::swap(&mut version, &mut record.winner);
@@ -236,7 +237,7 @@ fn add<S: Read>(rows: &mut Txn<'_, S>, key: &Key, mut version: Winner) -> Result
             record
         }
     };
-    rows.put(Table::Keys, key.bytes().clone(), record.encode());
+    rows.change(Table::Keys, key.bytes(), row, Some(record.encode()));
     Ok(())
 }
 

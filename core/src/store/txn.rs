@@ -15,6 +15,8 @@ pub(crate) struct Damaged;
 pub(crate) struct Txn<'s, S> {
     store: &'s S,
     changes: Overlay,
+    /// Rows that were read on the way to their first change, as they were then, if [kept](Self::keep_before).
+    before: Option<Vec<(Table, Bytes, Option<Bytes>)>>,
     codec: &'s dyn Codec,
     marks: Marks,
 }
@@ -22,7 +24,12 @@ pub(crate) struct Txn<'s, S> {
 impl<'s, S: Read> Txn<'s, S> {
     /// Changes to this store, in whose blocks deltas are in this format.
     pub(crate) fn new(store: &'s S, codec: &'s dyn Codec) -> Self {
-        Self { store, changes: Overlay::new(), codec, marks: Marks::default() }
+        Self { store, changes: Overlay::new(), before: None, codec, marks: Marks::default() }
+    }
+
+    /// From now on rows that are [changed](Self::change) are kept as they were.
+    pub(crate) fn keep_before(&mut self) {
+        self.before = Some(Vec::new());
     }
 
     /// The format of the deltas.
@@ -60,6 +67,14 @@ impl<'s, S: Read> Txn<'s, S> {
         self.changes.set(table, key.into(), None);
     }
 
+    /// As `put` and `remove`, where the row has just been read and was `old`.
+    pub(crate) fn change(&mut self, table: Table, key: &Bytes, old: Option<Bytes>, row: Option<Bytes>) {
+        let is_first = self.changes.set(table, key.clone(), row).is_none();
+        if let Some(before) = self.before.as_mut().filter(|_| is_first) {
+            before.push((table, key.clone(), old));
+        }
+    }
+
     /// Up to `limit` rows whose key begins with `prefix` and is at least `from`, in order.
     pub(crate) fn scan(
         &self,
@@ -84,9 +99,20 @@ impl<'s, S: Read> Txn<'s, S> {
         self.changes.changes_from(table, &[], &[])
     }
 
-    /// The row as the store has it, without the changes.
+    /// Puts what was kept in order, for [`before`](Self::before).
+    pub(crate) fn sort_before(&mut self) {
+        if let Some(before) = &mut self.before {
+            before.sort_unstable_by(|(a, a_key, _), (b, b_key, _)| (a, a_key).cmp(&(b, b_key)));
+        }
+    }
+
+    /// The row as the store has it, without the changes: read again only where it was not kept.
     pub(crate) fn before(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
-        self.store.get(table, key)
+        let kept = self.before.as_deref().unwrap_or_default();
+        match kept.binary_search_by(|(other, other_key, _)| (*other, other_key.as_ref()).cmp(&(table, key))) {
+            Ok(at) => Ok(kept.get(at).and_then(|(_, _, row)| row.clone())),
+            Err(_) => self.store.get(table, key),
+        }
     }
 
     /// As `scan`, keys only: rows whose values are damaged show too.
