@@ -1,15 +1,15 @@
 //! What must hold of a store after a crash, however it came about.
 
 use crate::script::{Reference, Script, Side, World, config, side};
-use anabranch_core::{Batch, Config};
 use anabranch_core::{
-    Bytes, Cid, DagName, Error, Input, Key, Peer, Query, Replica, Timer, Token,
-    store::{MemoryStore, Store},
+    Batch, Bytes, Cid, Config, DagName, Error, Input, Key, Outcome, Peer, Query, Replica, Timer, Token,
+    store::{MemoryStore, Store, Table},
 };
-use anabranch_sim::fold::{Folded, fold};
+use anabranch_sim::fold::{Facts, Folded, fold_with};
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    ops::ControlFlow,
 };
 
 /// How often the fetch timer may run out before all that is owed must be there.
@@ -24,6 +24,8 @@ pub enum Broken {
     Fails(String),
     /// A block is gone whose merging was synced, and with it an acknowledged write or the commit of a merge.
     Lost(Cid),
+    /// A block is gone, or its bytes are still there, against what an operator has decided; and the decision was synced.
+    Undecided(String),
     /// A block is merged that cannot have been yet.
     FromNowhere(Cid),
     /// A merged block's parent is not merged, or its bytes are not its own: half of a commit is there.
@@ -41,6 +43,7 @@ impl fmt::Display for Broken {
         match self {
             Self::Fails(why) => write!(f, "it fails: {why}"),
             Self::Lost(cid) => write!(f, "the block {cid} was merged and synced, and is not merged now"),
+            Self::Undecided(what) => write!(f, "what an operator has decided is not so: {what}"),
             Self::FromNowhere(cid) => write!(f, "the block {cid} is merged before it can have been"),
             Self::HalfThere(what) => write!(f, "half of a commit is there: {what}"),
             Self::NotTheFold(what) => write!(f, "what it shows is not what its blocks say: {what}"),
@@ -81,33 +84,45 @@ impl Judge {
         &self.reference
     }
 
-    /// Opens a replica on what a crash has left after so many syncs had succeeded, and brings it together with a healthy one.
+    /// Opens a replica on what a crash has left after so many syncs had succeeded, lets a task that was cut off go on to its end, and brings
+    /// it together with a healthy one.
     ///
     /// # Errors
     /// The first promise that is broken.
     pub fn after_crash<S: Store>(&mut self, store: S, synced: usize) -> Result<(), Broken> {
         let mut ours = Side::open(store, config())?;
         let before = side::merged(&ours.replica)?;
-        self.nothing_lost(&before, synced)?;
-        shows_the_fold(&ours.replica, &before)?;
+        let facts = side::facts(&ours.replica, &before)?;
+        self.nothing_lost(&before, &facts, synced)?;
+        self.as_decided(&facts, synced)?;
+        shows_the_fold(&ours.replica, &before, &facts)?;
         ours.sync()?;
         ours.release();
+        // What nobody serves is given up (again, where that was lost).
+        for cid in self.reference.hopeless(synced) {
+            ours.input(Input::Abandon { token: Token(u64::MAX), cid })?;
+        }
 
         let served = self.reference.served(synced);
         ours.settle(FETCH_ROUNDS_MAX, |cid| Ok(served.get(cid).cloned()))?;
         for cid in self.reference.due(synced) {
-            if !ours.replica.is_merged(&cid)? {
+            if !ours.replica.is_merged(&cid)? && !facts.purged.contains_key(&cid) {
                 return Err(Broken::Forgotten(cid));
             }
         }
 
         let mut healthy = Side::open(self.healthy(synced)?, Config::default())?;
         converge(&mut ours, &mut healthy, &served)?;
-        goes_on(&mut ours)
+        goes_on(&mut ours)?;
+        verifies(&mut ours)
     }
 
-    fn nothing_lost(&self, merged: &World, synced: usize) -> Result<(), Broken> {
-        if let Some(cid) = self.reference.must_be_merged(synced).iter().find(|cid| !merged.contains_key(cid)) {
+    fn nothing_lost(&self, merged: &World, facts: &Facts, synced: usize) -> Result<(), Broken> {
+        // What was purged may have been all that a void block was kept for.
+        let is_void = |cid: &Cid| self.reference.is_void(cid);
+        let may_go = |cid: &Cid| facts.purged.contains_key(cid) || !facts.purged.is_empty() && is_void(cid);
+        let must = self.reference.must_be_merged(synced);
+        if let Some(cid) = must.iter().find(|cid| !merged.contains_key(cid) && !may_go(cid)) {
             return Err(Broken::Lost(*cid));
         }
         let may = self.reference.may_be_merged(synced);
@@ -115,6 +130,29 @@ impl Judge {
             Some(cid) => Err(Broken::FromNowhere(*cid)),
             None => Ok(()),
         }
+    }
+
+    /// Purged is what was to be purged, and given up what was given up; what the last sync did not cover may be missing.
+    fn as_decided(&self, facts: &Facts, synced: usize) -> Result<(), Broken> {
+        let purged: BTreeSet<Cid> = facts.purged.keys().copied().collect();
+        let decided = [
+            ("purged", &purged, self.reference.must_be_purged(synced), self.reference.may_be_purged(synced)),
+            (
+                "given up",
+                &facts.abandoned,
+                self.reference.must_be_given_up(synced),
+                self.reference.may_be_given_up(synced),
+            ),
+        ];
+        for (what, are, must_be, may_be) in decided {
+            if let Some(cid) = must_be.difference(are).next() {
+                return Err(Broken::Undecided(format!("the block {cid} was {what}, and is not")));
+            }
+            if let Some(cid) = are.difference(&may_be).next() {
+                return Err(Broken::Undecided(format!("the block {cid} is {what}, and never was")));
+            }
+        }
+        Ok(())
     }
 
     /// A replica that has all that the others had.
@@ -134,17 +172,18 @@ impl Judge {
     }
 }
 
-/// State, heads and counts are those of the merged blocks, and their parents are among them.
+/// State, heads and counts are those of the merged blocks and of what is decided without bytes, their parents are among them, and no task
+/// has left anything.
 ///
 /// # Errors
 /// What is otherwise.
-pub fn shows_the_fold<S: Store>(replica: &Replica<S>, merged: &World) -> Result<(), Broken> {
+pub fn shows_the_fold<S: Store>(replica: &Replica<S>, merged: &World, facts: &Facts) -> Result<(), Broken> {
     for (cid, bytes) in merged {
         if Cid::of(bytes) != *cid {
             return Err(Broken::HalfThere(format!("the bytes kept for {cid} are not its own")));
         }
     }
-    let folded = fold(merged);
+    let folded = fold_with(merged, facts);
     if let Some(missing) = folded.missing.first() {
         return Err(Broken::HalfThere(format!("{missing}, a parent of a merged block, is not merged")));
     }
@@ -163,19 +202,34 @@ pub fn shows_the_fold<S: Store>(replica: &Replica<S>, merged: &World) -> Result<
         return differs("the heads", format!("{heads:?}"), format!("{:?}", folded.heads));
     }
     let stats = replica.stats();
-    let found = (stats.merged, stats.void, stats.heads, stats.height_max, stats.misdeclared);
-    let wanted = counts(merged, &folded);
+    let found =
+        [stats.merged, stats.void, stats.heads, stats.height_max, stats.misdeclared, stats.purged, stats.abandoned];
+    let wanted = counts(merged, facts, &folded);
     // A void block may be merged before the good block for which it is merged; then that one is owed.
     if found != wanted && !replica.is_behind() {
-        return differs("(merged, void, heads, height, misdeclared)", format!("{found:?}"), format!("{wanted:?}"));
+        let what = "[merged, void, heads, height, misdeclared, purged, abandoned]";
+        return differs(what, format!("{found:?}"), format!("{wanted:?}"));
+    }
+    let mut notes = 0;
+    replica
+        .store()
+        .scan(Table::Derive, &[], &[], &mut |_, _| {
+            notes += 1;
+            ControlFlow::Continue(())
+        })
+        .map_err(Error::from)?;
+    if notes > 0 || replica.task().is_some() {
+        return Err(Broken::HalfThere(format!("{notes} notes of a task ({:?})", replica.task())));
     }
     Ok(())
 }
 
-fn counts(merged: &World, folded: &Folded) -> (u64, u64, u64, u64, u64) {
+fn counts(merged: &World, facts: &Facts, folded: &Folded) -> [u64; 7] {
     let heads = folded.heads.values().map(|heads| heads.len() as u64).sum();
-    let height = folded.heights.values().copied().max().unwrap_or(0);
-    (merged.len() as u64, folded.void, heads, height, folded.misdeclared)
+    // The height of a purged block is remembered.
+    let height = folded.heights.values().chain(facts.purged.values()).copied().max().unwrap_or(0);
+    let (purged, abandoned) = (facts.purged.len() as u64, facts.abandoned.len() as u64);
+    [merged.len() as u64, folded.void, heads, height, folded.misdeclared, purged, abandoned]
 }
 
 fn state<S: Store>(replica: &Replica<S>) -> Result<BTreeMap<Key, Bytes>, Error> {
@@ -210,9 +264,14 @@ fn converge<S: Store>(ours: &mut Side<S>, healthy: &mut Side<MemoryStore>, serve
         }
         ours.settle(FETCH_ROUNDS_MAX, |cid| healthy.replica.block(cid))?;
         let (here, there) = (side::merged(&ours.replica)?, side::merged(&healthy.replica)?);
-        if here == there && !ours.replica.is_behind() && !healthy.replica.is_behind() {
-            shows_the_fold(&ours.replica, &here)?;
-            return shows_the_fold(&healthy.replica, &there);
+        let facts = side::facts(&ours.replica, &here)?;
+        // What one gives up, all give up that need it.
+        for cid in &facts.abandoned {
+            healthy.input(Input::Abandon { token: Token(u64::MAX), cid: *cid })?;
+        }
+        if is_agreed(&here, &facts, &there) && !ours.replica.is_behind() && !healthy.replica.is_behind() {
+            shows_the_fold(&ours.replica, &here, &facts)?;
+            return shows_the_fold(&healthy.replica, &there, &side::facts(&healthy.replica, &there)?);
         }
         if round == ANNOUNCE_ROUNDS_MAX {
             let what = format!("{} blocks merged here, {} there", here.len(), there.len());
@@ -220,6 +279,25 @@ fn converge<S: Store>(ours: &mut Side<S>, healthy: &mut Side<MemoryStore>, serve
         }
     }
     Ok(())
+}
+
+/// Whether the healthy replica has merged the same, but for what is purged or given up here.
+fn is_agreed(here: &World, facts: &Facts, there: &World) -> bool {
+    let is_decided = |cid: &Cid| facts.purged.contains_key(cid) || facts.abandoned.contains(cid);
+    let has = |world: &World, cid: &Cid, bytes: &Bytes| {
+        // A void block that only purged ones needed is known to one of the two.
+        world.contains_key(cid) || is_decided(cid) || !facts.purged.is_empty() && side::is_void(bytes)
+    };
+    here.iter().all(|(cid, bytes)| has(there, cid, bytes)) && there.iter().all(|(cid, bytes)| has(here, cid, bytes))
+}
+
+/// All rows are what the blocks say, by another path than the fold's.
+fn verifies<S: Store>(ours: &mut Side<S>) -> Result<(), Broken> {
+    ours.input(Input::Verify { token: Token(u64::MAX) })?;
+    match ours.outcomes.last() {
+        Some(Outcome::Verified { faults: 0, .. }) => Ok(()),
+        other => Err(Broken::NotTheFold(format!("verifying it ended with {other:?}"))),
+    }
 }
 
 /// It takes a write, and acknowledges it.

@@ -31,6 +31,28 @@ pub struct Folded {
     pub early: BTreeSet<(Cid, Key)>,
 }
 
+/// What is decided of blocks without their bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Purged blocks, with the heights that they had: they count for ancestry and height.
+    pub purged: BTreeMap<Cid, u64>,
+    /// Blocks that were given up and have not come back: they count for ancestry alone, and a child is as high as
+    /// it declares (below 2^62) where that is higher than its other parents make it.
+    pub abandoned: BTreeSet<Cid>,
+    /// Void blocks that are merged whatever descends from them: what they were merged for may be purged.
+    pub void: BTreeSet<Cid>,
+}
+
+/// Declared heights from here on are nonsense.
+const DECLARED_END: u64 = 1 << 62;
+
+impl Facts {
+    /// The height of a block that is decided; 0 for an abandoned one.
+    fn height(&self, cid: &Cid) -> Option<u64> {
+        self.purged.get(cid).copied().or_else(|| self.abandoned.contains(cid).then_some(0))
+    }
+}
+
 /// The meaning of these blocks, all of which a replica has received.
 ///
 /// A good block is merged when all its ancestors are given, a void one when a good block that is
@@ -38,16 +60,25 @@ pub struct Folded {
 /// keys, and no recursion: a chain may be of any length.
 #[must_use]
 pub fn fold(blocks: &BTreeMap<Cid, Bytes>) -> Folded {
-    let blocks: BTreeMap<Cid, Block> = blocks.iter().map(|(cid, bytes)| (*cid, Block::decode(bytes))).collect();
+    fold_with(blocks, &Facts::default())
+}
+
+/// As [`fold`], where of some blocks only this is known.
+#[must_use]
+pub fn fold_with(blocks: &BTreeMap<Cid, Bytes>, facts: &Facts) -> Folded {
+    let given = blocks.iter().filter(|(cid, _)| facts.height(cid).is_none());
+    let blocks: BTreeMap<Cid, Block> = given.map(|(cid, bytes)| (*cid, Block::decode(bytes))).collect();
     let good: BTreeMap<Cid, &Delta> =
         blocks.iter().filter_map(|(cid, block)| Some((*cid, block.delta.as_ref().ok()?))).collect();
-    let complete = heights(&blocks);
+    let complete = heights(&blocks, facts);
 
     // Rules 2 and 4: what is merged is the good blocks whose ancestors are all there, and these ancestors.
     let (whole, unmerged): (BTreeSet<Cid>, BTreeSet<Cid>) =
         good.keys().copied().partition(|cid| complete.contains_key(cid));
-    let (merged, _) = with_ancestors(&blocks, &whole);
-    let (_, missing) = with_ancestors(&blocks, &unmerged);
+    let void = facts.void.iter().copied().filter(|cid| complete.contains_key(cid));
+    let (merged, _) = with_ancestors(&blocks, &whole.iter().copied().chain(void).collect());
+    let (_, mut missing) = with_ancestors(&blocks, &unmerged);
+    missing.retain(|cid| facts.height(cid).is_none());
     let heights: BTreeMap<Cid, u64> = merged.iter().map(|cid| (*cid, complete[cid])).collect();
     let deltas: BTreeMap<Cid, &Delta> = whole.iter().map(|cid| (*cid, good[cid])).collect();
 
@@ -74,7 +105,8 @@ pub fn fold(blocks: &BTreeMap<Cid, Bytes>) -> Folded {
 
     // Rule 6: a head is a good block to which no good block of its name links, directly or through void ones.
     let mut below: BTreeSet<(&DagName, Cid)> = BTreeSet::new();
-    let links = |cid: &Cid| blocks[cid].links.iter().copied();
+    // What is not here covers nothing, and passes nothing on.
+    let links = |cid: &Cid| blocks.get(cid).into_iter().flat_map(|block| block.links.iter().copied());
     let mut walk: Vec<(&DagName, Cid)> =
         deltas.iter().flat_map(|(cid, delta)| links(cid).map(|link| (&delta.dag, link))).collect();
     while let Some((dag, cid)) = walk.pop() {
@@ -100,17 +132,24 @@ pub fn fold(blocks: &BTreeMap<Cid, Bytes>) -> Folded {
 }
 
 /// Rule 3: the heights of the blocks whose ancestors are all there. 1 + the greatest height of the parents, 1 for a root.
-fn heights(blocks: &BTreeMap<Cid, Block>) -> BTreeMap<Cid, u64> {
+fn heights(blocks: &BTreeMap<Cid, Block>, facts: &Facts) -> BTreeMap<Cid, u64> {
     let mut children: BTreeMap<Cid, Vec<Cid>> = BTreeMap::new();
+    let undecided = |block: &Block| block.links.iter().filter(|link| facts.height(link).is_none()).count();
     for (cid, block) in blocks {
         block.links.iter().for_each(|parent| children.entry(*parent).or_default().push(*cid));
     }
-    let mut parents_left: BTreeMap<Cid, usize> = blocks.iter().map(|(cid, block)| (*cid, block.links.len())).collect();
-    let mut ready: Vec<Cid> = blocks.iter().filter(|(_, block)| block.links.is_empty()).map(|(cid, _)| *cid).collect();
+    let mut parents_left: BTreeMap<Cid, usize> = blocks.iter().map(|(cid, block)| (*cid, undecided(block))).collect();
+    let mut ready: Vec<Cid> = blocks.iter().filter(|(_, block)| undecided(block) == 0).map(|(cid, _)| *cid).collect();
     let mut heights: BTreeMap<Cid, u64> = BTreeMap::new();
     while let Some(cid) = ready.pop() {
-        let tallest_parent = blocks[&cid].links.iter().map(|parent| heights[parent]).max().unwrap_or(0);
-        heights.insert(cid, 1 + tallest_parent);
+        let block = &blocks[&cid];
+        let known = |parent: &Cid| facts.height(parent).unwrap_or_else(|| heights[parent]);
+        let mut height = 1 + block.links.iter().map(known).max().unwrap_or(0);
+        if block.links.iter().any(|parent| facts.abandoned.contains(parent)) {
+            let declared = block.delta.as_ref().map_or(0, |delta| delta.priority);
+            height = height.max(if declared < DECLARED_END { declared } else { 0 });
+        }
+        heights.insert(cid, height);
         for child in children.get(&cid).into_iter().flatten() {
             if let Some(left) = parents_left.get_mut(child) {
                 *left -= 1;

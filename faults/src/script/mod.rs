@@ -3,10 +3,12 @@
 //!
 //! One replica is the one under test. Two others write, hear it, and are heard by it. It writes and deletes, merges what they
 //! wrote, holds blocks whose parents are late, void blocks, tombstones that come before their target, and bodies that it had to
-//! drop; and it syncs after some of that, as a driver would that gathers callers.
+//! drop; an operator purges, verifies, rebuilds, imports, and gives blocks up, and all else goes on meanwhile; and it syncs after some of
+//! that, as a driver would that gathers callers.
 
 mod reference;
 pub(crate) mod side;
+mod tasks;
 
 pub use reference::Reference;
 pub use side::{Side, World, rows};
@@ -17,7 +19,7 @@ use anabranch_core::{
     wire::{Block, Delta, Element, Tombstone},
 };
 use anabranch_sim::engine::{self, Draws};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Keys that the script writes.
 const KEYS: u64 = 60;
@@ -85,6 +87,18 @@ pub struct Run<S> {
     draws: Draws,
     tokens: u64,
     syncs: usize,
+    /// Blocks that a purge has taken, or will.
+    doomed: BTreeSet<Cid>,
+    /// Blocks that nobody serves, unless they turn up.
+    withheld: BTreeMap<Cid, Withheld>,
+}
+
+/// A block that nobody serves.
+#[derive(Clone, Debug)]
+struct Withheld {
+    bytes: Bytes,
+    /// Whether the replica under test was told that it is lost.
+    is_given_up: bool,
 }
 
 impl<S> Run<S> {
@@ -109,7 +123,10 @@ pub fn play<S: Store>(script: &Script, store: S, watch: &mut impl Watch<S>) -> R
         draws: engine::Key::of_seed(script.seed).fork("script").at(0, 0),
         tokens: 0,
         syncs: 0,
+        doomed: BTreeSet::new(),
+        withheld: BTreeMap::new(),
     };
+    run.ours.is_patient = true;
     run.sync(watch)?;
     for _ in 0..script.actions {
         run.act()?;
@@ -117,7 +134,10 @@ pub fn play<S: Store>(script: &Script, store: S, watch: &mut impl Watch<S>) -> R
             run.sync(watch)?;
         }
     }
-    // The last word: all that was announced comes, and all that is owed is paid.
+    // The last word: what was begun ends, all that was announced comes, and all that is owed is paid or given up.
+    run.ours.is_patient = false;
+    run.ours.go_on()?;
+    run.give_all_up()?;
     run.hear(usize::MAX)?;
     let served = run.served.clone();
     run.ours.settle(100, |cid| Ok(served.get(cid).cloned()))?;
@@ -130,7 +150,8 @@ impl<S: Store> Run<S> {
             0..25 => self.write(),
             25..50 => self.peer_writes(),
             50..58 => self.hear(2),
-            58..86 => self.answer(),
+            58..74 => self.answer(),
+            74..86 => self.operate(),
             86..89 => self.ours.fire(Timer::Fetch),
             89..91 => self.ours.fire(Timer::Rebroadcast),
             91..93 => self.ours.fire(Timer::Answer),
@@ -205,7 +226,7 @@ impl<S: Store> Run<S> {
         let Self { ours, peers, served, .. } = self;
         peers[at].pull(|cid| match served.get(cid) {
             Some(bytes) => Ok(Some(bytes.clone())),
-            None => ours.replica.block(cid),
+            None => ours.serve(cid),
         })?;
         for head in peers[at].replica.heads()? {
             keep(served, &peers[at].replica, head.cid)?;
@@ -281,8 +302,9 @@ impl<S: Store> Run<S> {
         self.ours.input(Input::Block { from: Peer(7), cid, bytes, attempt: 0 })
     }
 
+    /// A block is about to be given. A replica that is being rebuilt does not hear.
     fn note(&mut self, block: Option<&Bytes>) {
-        if let Some(bytes) = block.filter(|bytes| Block::decode(bytes).delta.is_ok()) {
+        if let Some(bytes) = block.filter(|bytes| !side::is_void(bytes) && !self.ours.is_rebuilding()) {
             self.received.insert(Cid::of(bytes));
         }
     }

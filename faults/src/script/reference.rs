@@ -2,7 +2,7 @@
 
 use super::{Run, Script, Watch, World, play, side};
 use anabranch_core::{
-    Cid, Error,
+    Cid, Error, Outcome,
     store::{MemoryStore, Store},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,12 +12,20 @@ use std::collections::{BTreeMap, BTreeSet};
 pub struct Reference {
     /// All blocks of the run.
     blocks: World,
-    /// Blocks that the replica had merged by a sync, with the first such sync.
+    /// Blocks that the replica had merged by a sync, with the first such sync; whatever became of them.
     merged: BTreeMap<Cid, usize>,
     /// Good blocks that it had been given by a sync.
     due: BTreeMap<Cid, usize>,
     /// Blocks that the others had by a sync.
     served: BTreeMap<Cid, usize>,
+    /// Blocks that a purge had taken by a sync, or was to take.
+    doomed: BTreeMap<Cid, usize>,
+    /// Blocks that were needed by a sync, and that nobody served then.
+    withheld: BTreeMap<Cid, usize>,
+    /// Those of them that had been given up.
+    given_up: BTreeMap<Cid, usize>,
+    /// What came of tasks and imports.
+    outcomes: Vec<Outcome>,
     /// Commits acknowledged after a sync, or due to be.
     syncs: usize,
 }
@@ -39,17 +47,23 @@ impl Reference {
         self.syncs
     }
 
+    /// What came of tasks and imports, in their order.
+    #[must_use]
+    pub fn outcomes(&self) -> &[Outcome] {
+        &self.outcomes
+    }
+
     /// How many blocks there are.
     #[must_use]
     pub fn blocks(&self) -> usize {
-        self.blocks.len()
+        self.blocks.keys().chain(self.merged.keys()).collect::<BTreeSet<_>>().len()
     }
 
     fn by(times: &BTreeMap<Cid, usize>, syncs: usize) -> BTreeSet<Cid> {
         times.iter().filter(|(_, at)| **at < syncs).map(|(cid, _)| *cid).collect()
     }
 
-    /// What must be merged when so many syncs have succeeded.
+    /// What must be merged when so many syncs have succeeded, if it is not purged.
     #[must_use]
     pub fn must_be_merged(&self, synced: usize) -> BTreeSet<Cid> {
         Self::by(&self.merged, synced)
@@ -61,7 +75,43 @@ impl Reference {
         Self::by(&self.merged, synced + 1)
     }
 
-    /// What must be merged in the end when so many syncs have succeeded, with nobody announcing anything again.
+    /// Whether the block is known to break a rule.
+    #[must_use]
+    pub fn is_void(&self, cid: &Cid) -> bool {
+        self.blocks.get(cid).is_some_and(side::is_void)
+    }
+
+    /// What must be purged.
+    #[must_use]
+    pub fn must_be_purged(&self, synced: usize) -> BTreeSet<Cid> {
+        Self::by(&self.doomed, synced)
+    }
+
+    /// What may be purged: by what the next sync was to cover, too.
+    #[must_use]
+    pub fn may_be_purged(&self, synced: usize) -> BTreeSet<Cid> {
+        Self::by(&self.doomed, synced + 1)
+    }
+
+    /// What must be given up: it was, and has not turned up since.
+    #[must_use]
+    pub fn must_be_given_up(&self, synced: usize) -> BTreeSet<Cid> {
+        &Self::by(&self.given_up, synced) - &Self::by(&self.served, synced + 1)
+    }
+
+    /// What may be given up.
+    #[must_use]
+    pub fn may_be_given_up(&self, synced: usize) -> BTreeSet<Cid> {
+        Self::by(&self.given_up, synced + 1)
+    }
+
+    /// What may be needed and has not turned up.
+    #[must_use]
+    pub fn hopeless(&self, synced: usize) -> BTreeSet<Cid> {
+        &Self::by(&self.withheld, synced + 1) - &Self::by(&self.served, synced + 1)
+    }
+
+    /// What must be merged (or purged) in the end when so many syncs have succeeded, with nobody announcing anything again.
     #[must_use]
     pub fn due(&self, synced: usize) -> BTreeSet<Cid> {
         Self::by(&self.due, synced)
@@ -87,11 +137,14 @@ impl<S: Store> Watch<S> for Reference {
     fn syncing(&mut self, _: usize) {}
 
     fn synced(&mut self, n: usize, run: &Run<S>) -> Result<(), Error> {
-        let merged = side::merged(&run.ours.replica)?;
-        note(&mut self.merged, n, merged.keys());
+        note(&mut self.merged, n, &run.ours.merged);
         note(&mut self.due, n, &run.received);
         note(&mut self.served, n, run.served.keys());
-        self.blocks.extend(merged);
+        note(&mut self.doomed, n, &run.doomed);
+        note(&mut self.withheld, n, run.withheld.keys());
+        let given_up = run.withheld.iter().filter(|(_, withheld)| withheld.is_given_up);
+        note(&mut self.given_up, n, given_up.map(|(cid, _)| cid));
+        self.outcomes.clone_from(&run.ours.outcomes);
         self.blocks.extend(run.served.clone());
         self.syncs = n + 1;
         Ok(())

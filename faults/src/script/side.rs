@@ -1,13 +1,18 @@
 //! One replica with a driver: its effects leave as those of a real process would.
 
 use anabranch_core::{
-    Bytes, Cid, Config, Effect, Error, Input, Peer, Progress, Replica, Timer, Token,
+    Bytes, Cid, Config, Effect, Error, Event, Input, Outcome, Peer, Progress, Replica, Stub, TaskKind, Timer, Token,
     store::{Read, Store},
+    wire::Block,
 };
+use anabranch_sim::fold::Facts;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Steps that one input may leave to do: far more than a script has blocks.
 const STEPS_MAX: usize = 100_000;
+
+/// Steps of a task that go by with one input: few, so that much happens while it runs.
+const TASK_STEPS: usize = 4;
 
 /// Where blocks come from: what others serve.
 pub type World = BTreeMap<Cid, Bytes>;
@@ -31,6 +36,12 @@ pub struct Side<S> {
     pub(crate) sent: Vec<Bytes>,
     /// Commits whose acknowledgement has left, with the blocks that they made.
     pub(crate) acknowledged: Vec<(Token, Vec<Cid>)>,
+    /// Blocks that were merged by a step, whatever became of them.
+    pub(crate) merged: BTreeSet<Cid>,
+    /// What came of tasks and imports, told or not yet.
+    pub(crate) outcomes: Vec<Outcome>,
+    /// Whether inputs come in between the steps of a task.
+    pub(crate) is_patient: bool,
 }
 
 impl<S: Store> Side<S> {
@@ -45,21 +56,26 @@ impl<S: Store> Side<S> {
             timers: BTreeSet::new(),
             sent: Vec::new(),
             acknowledged: Vec::new(),
+            merged: BTreeSet::new(),
+            outcomes: Vec::new(),
+            is_patient: false,
         };
         side.take(effects);
         side.go_on()?;
         Ok(side)
     }
 
-    /// Takes an input, and all the steps that it leaves to do.
+    /// Takes an input, and all the steps that it leaves to do; of a task's, a few at a time if it is patient.
     pub(crate) fn input(&mut self, input: Input) -> Result<(), Error> {
         self.step(input)?;
         self.go_on()
     }
 
-    fn go_on(&mut self) -> Result<(), Error> {
-        for _ in 0..STEPS_MAX {
-            if self.replica.progress() == Progress::Done {
+    /// Does what is left to do.
+    pub(crate) fn go_on(&mut self) -> Result<(), Error> {
+        for step in 0..STEPS_MAX {
+            let rests = self.is_patient && self.replica.task().is_some() && step == TASK_STEPS;
+            if rests || self.replica.progress() == Progress::Done {
                 return Ok(());
             }
             self.step(Input::Continue)?;
@@ -76,7 +92,25 @@ impl<S: Store> Side<S> {
 
     fn take(&mut self, effects: Vec<Effect>) {
         for effect in effects {
+            match &effect {
+                Effect::Notify(Event::Merged { cid, .. }) => drop(self.merged.insert(*cid)),
+                Effect::Finished { outcome, .. } => self.outcomes.push(outcome.clone()),
+                _ => {}
+            }
             if effect.waits_for_sync() { self.held.push(effect) } else { self.leave(effect) }
+        }
+    }
+
+    /// Whether it is being rebuilt.
+    pub(crate) fn is_rebuilding(&self) -> bool {
+        self.replica.task().is_some_and(|task| matches!(task.kind, TaskKind::Rebuild(_)))
+    }
+
+    /// The block, if it is here and can be read.
+    pub(crate) fn serve(&self, cid: &Cid) -> Result<Option<Bytes>, Error> {
+        match self.replica.block(cid) {
+            Err(Error::Rebuilding) => Ok(None),
+            block => block,
         }
     }
 
@@ -169,6 +203,31 @@ pub(crate) fn merged<S: Store>(replica: &Replica<S>) -> Result<World, Error> {
             world.insert(cid, bytes);
         }
     }
+}
+
+/// What is decided of blocks without their bytes; and the void ones among those that are merged, if there was a purge.
+pub(crate) fn facts<S: Store>(replica: &Replica<S>, merged: &World) -> Result<Facts, Error> {
+    let (mut facts, mut last) = (Facts::default(), None);
+    loop {
+        let more = replica.stubs(last.as_ref(), 1_000)?;
+        let Some((end, _)) = more.last() else { break };
+        last = Some(*end);
+        for (cid, stub) in more {
+            match stub {
+                Stub::Purged { height, .. } => drop(facts.purged.insert(cid, height)),
+                Stub::Abandoned => drop(facts.abandoned.insert(cid)),
+            }
+        }
+    }
+    if !facts.purged.is_empty() {
+        facts.void.extend(merged.iter().filter(|(_, bytes)| is_void(bytes)).map(|(cid, _)| *cid));
+    }
+    Ok(facts)
+}
+
+/// Whether the block breaks a rule.
+pub(crate) fn is_void(bytes: &Bytes) -> bool {
+    Block::decode(bytes).delta.is_err()
 }
 
 /// All rows of a store, for comparing.
