@@ -64,6 +64,10 @@ struct Known {
     durable: Bits,
     /// The blocks of acknowledged commits.
     acknowledged: BTreeSet<Cid>,
+    /// Blocks that are purged.
+    purged: BTreeSet<Cid>,
+    /// Blocks that were given up.
+    abandoned: BTreeSet<Cid>,
 }
 
 impl Known {
@@ -187,10 +191,23 @@ impl Ledger {
         self.known[replica.index()].acknowledged.extend(blocks);
     }
 
+    /// A replica has purged these blocks by now, and given up these. What it has purged it had merged, and that is not forgotten.
+    pub fn decided(&mut self, replica: Party, purged: impl IntoIterator<Item = Cid>, abandoned: BTreeSet<Cid>) {
+        let known = &mut self.known[replica.index()];
+        known.purged = purged.into_iter().collect();
+        known.abandoned = abandoned;
+    }
+
+    /// Blocks that some replica has purged.
+    #[must_use]
+    pub fn all_purged(&self) -> BTreeSet<Cid> {
+        self.known.iter().flat_map(|known| &known.purged).copied().collect()
+    }
+
     /// A replica is back and has these blocks merged.
     pub fn reopened(&mut self, replica: Party, merged: &[Cid]) {
-        let acknowledged = std::mem::take(&mut self.known[replica.index()].acknowledged);
-        self.known[replica.index()] = Known { acknowledged, ..Known::default() };
+        let Known { acknowledged, purged, abandoned, .. } = std::mem::take(&mut self.known[replica.index()]);
+        self.known[replica.index()] = Known { acknowledged, purged, abandoned, ..Known::default() };
         for cid in merged {
             self.merged(replica, cid);
         }
@@ -206,6 +223,12 @@ impl Ledger {
     #[must_use]
     pub fn has_merged(&self, replica: Party, cid: &Cid) -> bool {
         self.numbers.get(&indexed(cid)).is_some_and(|number| self.known[replica.index()].merged.contains(*number))
+    }
+
+    /// Whether a replica has given up a block.
+    #[must_use]
+    pub fn has_abandoned(&self, replica: Party, cid: &Cid) -> bool {
+        self.known[replica.index()].abandoned.contains(cid)
     }
 
     /// Whether a replica has merged a block since its last sync: a crash may take it back.

@@ -11,10 +11,10 @@ use crate::{
     engine::{Cause, Draws, Key, Time},
     network::Body,
     outcome::Progress,
-    scenario::{DiskFate, FaultKind, Harm, Party},
+    scenario::{DiskFate, FaultKind, Harm, OperatorAct, Party},
     workload::Action,
 };
-use anabranch_core::Bytes;
+use anabranch_core::{Bytes, Cid};
 use std::time::Duration;
 
 /// A process of the system under test: a replica, or a peer that behaves otherwise.
@@ -105,6 +105,23 @@ pub trait Process {
 
     /// What its disk has done since this was last asked, and whether it made a difference.
     fn take_harmed(&mut self) -> Vec<(FaultKind, bool)> {
+        Vec::new()
+    }
+
+    /// An operator asks for something; it is [attended](Self::attend) to when the process has time. `blocks` are those of an import. What
+    /// was asked for is the operator's, and survives a crash.
+    fn order(&mut self, _act: &OperatorAct, _blocks: Vec<(Cid, Bytes)>) {}
+
+    /// It looks at what its operator has asked for.
+    ///
+    /// # Errors
+    /// When its disk fails.
+    fn attend(&mut self, _io: &mut Io<Self::Notice>) -> Result<(), Failed> {
+        Ok(())
+    }
+
+    /// All blocks that it has, where it can give them: a file to import.
+    fn export(&self) -> Vec<(Cid, Bytes)> {
         Vec::new()
     }
 

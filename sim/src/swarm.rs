@@ -7,7 +7,8 @@ use crate::{
     engine::{Draws, Key, Time, nanoseconds},
     scenario::{
         Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Engine, Family, Fault, Harm, Hostile, HostileAct, Jump, Leave,
-        Mix, Partition, PartitionMode, Party, Pause, Replica, Scenario, Shape, Skew, Swarm, TimedFault,
+        Mix, Operator, OperatorAct, Partition, PartitionMode, Party, Pause, Replica, Scenario, Shape, Skew, Swarm,
+        TimedFault,
     },
 };
 use std::{borrow::Cow, time::Duration};
@@ -98,6 +99,7 @@ impl Drawing {
                 Family::Membership => self.membership(&mut draws),
                 Family::Clock => self.clocks(&mut draws),
                 Family::Hostile => self.hostile(&mut draws),
+                Family::Operator => self.operators(&mut draws),
             }
         }
         self.scenario.faults.sort_by_key(|timed| timed.at);
@@ -347,12 +349,27 @@ impl Drawing {
         }
     }
 
+    /// What an operator may do at any time, to any replica: the others notice nothing.
+    fn operators(&mut self, draws: &mut Draws) {
+        for _ in 0..draws.between(1, 4) {
+            let at = time(draws, 0, self.duration - 1);
+            let replica = self.replica(draws);
+            let act = match draws.below(5) {
+                0 | 1 => OperatorAct::Verify,
+                2 | 3 => OperatorAct::Rebuild,
+                _ => OperatorAct::Import,
+            };
+            self.add(at, Fault::Operator(Operator { replica, act }));
+        }
+    }
+
     fn hostile(&mut self, draws: &mut Draws) {
         if !self.scenario.hostile.is_empty() {
             return;
         }
         let (from, until) = self.window(draws);
-        let scripted = HostileAct::ALL.into_iter().filter(|act| *act != HostileAct::GoLike);
+        let scripted =
+            HostileAct::ALL.into_iter().filter(|act| !matches!(act, HostileAct::GoLike | HostileAct::Withheld));
         let acts: Vec<HostileAct> = scripted.filter(|_| draws.chance(0.3)).collect();
         let acts = if acts.is_empty() || draws.chance(0.25) { vec![HostileAct::GoLike] } else { acts };
         let every = time(draws, 200 * MILLISECOND, 5 * SECOND);

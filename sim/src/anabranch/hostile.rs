@@ -200,6 +200,11 @@ impl HostilePeer {
                 let heads = self.honest.iter().rev().take(4).map(|(cid, _)| *cid).collect();
                 (Vec::new(), heads)
             }
+            HostileAct::Withheld => {
+                let links = [Cid::of(&withheld(round))].into_iter().chain(parent).map(|cid| cid.to_bytes().to_vec());
+                let delta = Forged::default().put(key.as_bytes(), value.as_bytes()).priority(round + 2);
+                one(delta.dag(WITHHELD).block(links.collect::<BTreeSet<_>>()))
+            }
             // A peer of its own.
             HostileAct::GoLike => (Vec::new(), Vec::new()),
         };
@@ -238,6 +243,22 @@ impl HostilePeer {
         self.endless.extend(&invented);
         invented
     }
+}
+
+/// The DAG of what is built upon withheld blocks.
+const WITHHELD: &str = "withheld";
+/// Rounds of which withheld blocks are known.
+const WITHHELD_MAX: u64 = 256;
+
+/// The block that a hostile peer withholds in this round.
+fn withheld(round: u64) -> Bytes {
+    let value = round.to_string();
+    Forged::default().put(b"/withheld", value.as_bytes()).priority(1).dag(WITHHELD).block([])
+}
+
+/// All blocks that hostile peers withhold: what operators know to be lost.
+pub(super) fn all_withheld() -> BTreeSet<Cid> {
+    (0..WITHHELD_MAX).map(|round| Cid::of(&withheld(round))).collect()
 }
 
 fn one(bytes: Bytes) -> (Vec<(Cid, Bytes)>, Vec<Cid>) {

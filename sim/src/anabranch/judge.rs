@@ -3,7 +3,7 @@
 use super::{GoPeer, HostilePeer, Notice, Peer, ReplicaProcess, following::Followers, watched};
 use crate::{
     engine::{Key as Source, hex},
-    fold::Folded,
+    fold::{Facts, Folded},
     ledger::Ledger,
     network::tag,
     observe::{Blob, Id, What},
@@ -19,7 +19,7 @@ use crate::{
     system::{Scene, Stop, Summary, System},
     workload::Action,
 };
-use anabranch_core::{Cid, Config, Event, Mark, Marks, Replica};
+use anabranch_core::{Cid, Config, Event, Mark, Marks, Outcome, Replica, store::Store};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +35,9 @@ const FEED_PAGES: usize = 5;
 /// How much a replica has merged: equal for equal sets.
 type Extent = (u64, u128);
 
+/// All that what a replica shows is a function of: how much it has merged, and what is decided without bytes.
+type Basis = (Extent, Vec<Cid>, Vec<Cid>);
+
 /// Anabranch: the real core, and all its judges.
 #[derive(Debug)]
 pub struct Anabranch<'a> {
@@ -44,6 +47,8 @@ pub struct Anabranch<'a> {
     poison: BTreeMap<Cid, FaultKind>,
     /// Replicas whose disk was lost in the crash that they come back from.
     wiped: Vec<bool>,
+    /// Replicas that came back in the middle of a rebuild, so that it is not known what they have; and whether on another disk.
+    unseen: Vec<Option<bool>>,
     blocks_merged: u64,
     /// What is known of a replica to who only listens to its changes.
     listeners: Vec<Listener>,
@@ -81,6 +86,7 @@ impl<'a> Anabranch<'a> {
             ledger: Ledger::new(replicas),
             poison: BTreeMap::new(),
             wiped: vec![false; replicas],
+            unseen: vec![None; replicas],
             blocks_merged: 0,
             listeners: vec![Listener::default(); replicas],
             followers: Followers::new(replicas),
@@ -104,6 +110,10 @@ impl<'a> Anabranch<'a> {
     ) -> Result<(), Stop> {
         scene.trace.entry(scene.now, tag::MERGE).u16(replica.0).bytes(cid.digest());
         let Some(core) = process.core() else { return Ok(()) };
+        if process.is_in_between() && matches!(core.block(cid), Err(anabranch_core::Error::Rebuilding)) {
+            // It is merged anew, and looked at when that is done.
+            return Ok(());
+        }
         let bytes = match core.block(cid) {
             Ok(bytes) => bytes,
             // Its next own read will show it.
@@ -160,12 +170,12 @@ impl<'a> Anabranch<'a> {
 
     /// Looks at one replica: everything but the fold, and that when enough has been merged since the last one.
     fn judge_replica(&mut self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
-        let Some(observed) = self.judge_alone(replica, process, scene)? else { return Ok(()) };
+        let Some((observed, facts)) = self.judge_alone(replica, process, scene)? else { return Ok(()) };
         // Not to the end, so that whoever is restarted goes on in the middle.
         self.followers.read(replica, process, &observed, FEED_PAGES, scene)?;
         if self.merged_since_fold * FOLD_WORTH >= self.ledger.extent(replica).0 {
             self.merged_since_fold = 0;
-            let folded = oracles::fold::of(&self.ledger, replica);
+            let folded = oracles::fold::of(&self.ledger, replica, &facts);
             self.ask_fold(replica, process, &observed, &folded, scene)?;
         }
         Ok(())
@@ -188,31 +198,113 @@ impl<'a> Anabranch<'a> {
         Ok(scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, check)?)
     }
 
-    /// What can be said of a replica without a fold. `None` when it is not up.
-    fn judge_alone(&self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<Option<Observed>, Stop> {
-        let Some(core) = process.core().filter(|_| !process.is_tainted()) else { return Ok(None) };
+    /// What can be said of a replica without a fold. `None` when it is not up, or purging, or being rebuilt.
+    fn judge_alone(
+        &self,
+        replica: Party,
+        process: &Peer,
+        scene: &mut Scene<'_, '_>,
+    ) -> Result<Option<(Observed, Facts)>, Stop> {
+        let can_be_judged = !process.is_tainted() && !process.is_in_between();
+        let Some(core) = process.core().filter(|_| can_be_judged) else { return Ok(None) };
         let failed = failed(replica);
         let merged = oracles::merged(core).map_err(&failed)?;
+        let facts = self.facts(replica, core).map_err(&failed)?;
         let observed = Observed::of(core).map_err(&failed)?;
         let blocks = |cid: &Cid| core.block(cid).map_err(&failed);
         let bytes = merged.iter().map(blocks).collect::<Result<Vec<_>, _>>()?;
-        let acknowledged = |cid: &Cid| merged.binary_search(cid).is_ok();
+        let known = known_blocks(&merged, &facts);
+        let acknowledged = |cid: &Cid| known.binary_search(cid).is_ok();
         let (now, ledger, who) = (scene.now, &self.ledger, Some(replica));
         let panel = &mut *scene.panel;
-        panel.ask(Oracle::KnownBlocks, who, now, || known::check(ledger, replica, &merged))?;
+        panel.ask(Oracle::KnownBlocks, who, now, || known::check(ledger, replica, &known))?;
         panel.ask(Oracle::AcknowledgedWrites, who, now, || acknowledged::check(ledger, replica, acknowledged))?;
         panel.ask(Oracle::NoCorruptBlock, who, now, || {
             merged.iter().zip(&bytes).try_for_each(|(cid, bytes)| corrupt::check(ledger, cid, bytes.as_ref()))
         })?;
         panel.ask(Oracle::AncestorsMerged, who, now, || ancestors::check_all(ledger, replica))?;
-        panel.ask(Oracle::HeadsAreTips, who, now, || tips::check(ledger, replica, &observed))?;
+        panel.ask(Oracle::HeadsAreTips, who, now, || tips::check(ledger, replica, &facts, &observed))?;
         panel.ask(Oracle::HooksMatchChanges, who, now, || self.listeners[replica.index()].knows(&observed))?;
         let (stats, (has_work, waits)) = (core.stats(), process.pursues());
         panel.ask(Oracle::LimitsHold, who, now, || {
             bounds::limits(&stats, &self.scenario.core, self.scenario.parties())
         })?;
         panel.ask(Oracle::ObligationsPursued, who, now, || bounds::obligations(&stats, has_work, waits))?;
-        Ok(Some(observed))
+        Ok(Some((observed, facts)))
+    }
+
+    /// What is decided at a replica without the bytes of blocks. Void blocks may have been kept for purged ones alone.
+    fn facts<S: Store>(&self, replica: Party, core: &Replica<S>) -> Result<Facts, anabranch_core::Error> {
+        let facts = oracles::facts(core)?;
+        let void = self.ledger.all_merged(replica).filter(|block| block.dag.is_none() && !facts.purged.is_empty());
+        Ok(Facts { void: void.map(|block| block.cid).collect(), ..facts })
+    }
+
+    /// A replica is there, as it is on its disk: after a crash, or after a rebuild. If its disk is another one, it begins anew.
+    fn seen(&mut self, replica: Party, process: &Peer, is_new: bool, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+        let Some(core) = process.core() else { return Ok(()) };
+        self.listeners[replica.index()] = Listener::new(&Observed::of(core).unwrap_or_default());
+        let there = oracles::merged(core).and_then(|merged| Ok((merged, oracles::facts(core)?)));
+        let (merged, facts) = match there {
+            Ok(there) => there,
+            Err(anabranch_core::Error::Rebuilding) => {
+                self.unseen[replica.index()] = Some(is_new);
+                return Ok(());
+            }
+            Err(_) if process.is_tainted() => return Ok(()),
+            Err(error) => return Err(failed(replica)(error)),
+        };
+        self.unseen[replica.index()] = None;
+        let known = known_blocks(&merged, &facts);
+        self.followers.reopened(replica, &known);
+        if is_new {
+            // What it had is gone by the fault's nature: it begins anew with what is there.
+            self.ledger.wiped(replica);
+        } else {
+            let (now, ledger, who) = (scene.now, &self.ledger, Some(replica));
+            scene.panel.ask(Oracle::KnownBlocks, who, now, || known::check(ledger, replica, &known))?;
+            scene.panel.ask(Oracle::AcknowledgedWrites, who, now, || {
+                acknowledged::check(ledger, replica, |cid| known.binary_search(cid).is_ok())
+            })?;
+        }
+        self.ledger.decided(replica, facts.purged.into_keys(), facts.abandoned);
+        self.ledger.reopened(replica, &known);
+        watched::started(replica, process, scene);
+        Ok(())
+    }
+
+    /// A task has come to its end, or a decision was taken.
+    fn ended(
+        &mut self,
+        replica: Party,
+        process: &Peer,
+        outcome: &Outcome,
+        scene: &mut Scene<'_, '_>,
+    ) -> Result<(), Stop> {
+        if matches!(outcome, Outcome::Purged { .. } | Outcome::Rebuilt { .. }) {
+            // Another epoch of its feed has begun.
+            self.followers.may_be_lost(replica);
+        }
+        scene.pulse.progress = true;
+        scene.tell(replica, || What::Noticed { what: format!("{outcome:?}") });
+        match outcome {
+            Outcome::Verified { faults, .. } if *faults > 0 && !process.is_tainted() => {
+                let found = Err(format!("verifying it finds {faults} faults"));
+                scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, || found)?;
+            }
+            Outcome::Rebuilt { .. } if !process.is_tainted() => {
+                let is_new = self.unseen[replica.index()].unwrap_or(false);
+                self.seen(replica, process, is_new, scene)?;
+            }
+            Outcome::Purged { .. } | Outcome::Abandoned { .. } => {
+                let decided = process.core().map(oracles::facts);
+                if let Some(facts) = decided.and_then(Result::ok) {
+                    self.ledger.decided(replica, facts.purged.into_keys(), facts.abandoned);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// The replica that has merged the most.
@@ -241,6 +333,19 @@ impl System for Anabranch<'_> {
 
     /// Whether all have merged the same blocks.
     fn agree(&mut self, replicas: &[(Party, &Peer)]) -> bool {
+        if replicas.iter().any(|(_, process)| process.is_in_between()) {
+            return false;
+        }
+        let purged = self.ledger.all_purged();
+        if !purged.is_empty() {
+            // What one has purged, others need not have; what nobody has purged, all must have.
+            let mut sets = replicas.iter().map(|(replica, _)| {
+                let good = self.ledger.all_merged(*replica).filter(|block| block.dag.is_some());
+                good.map(|block| block.cid).filter(|cid| !purged.contains(cid)).collect::<BTreeSet<_>>()
+            });
+            let first = sets.next();
+            return sets.all(|set| Some(set) == first);
+        }
         let mut extents = replicas.iter().map(|(replica, _)| self.ledger.extent(*replica));
         let first = extents.next();
         extents.all(|extent| Some(extent) == first)
@@ -278,37 +383,16 @@ impl System for Anabranch<'_> {
     }
 
     fn started(&mut self, replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
-        let Some(core) = process.core() else { return Ok(()) };
         let was_wiped = std::mem::take(&mut self.wiped[replica.index()]);
-        let observed = Observed::of(core).unwrap_or_default();
-        self.listeners[replica.index()] = Listener::new(&observed);
-        let merged = match oracles::merged(core) {
-            Ok(merged) => merged,
-            Err(_) if process.is_tainted() => return Ok(()),
-            Err(error) => return Err(failed(replica)(error)),
-        };
-        self.followers.reopened(replica, &merged);
         // Format 1 kept no feed.
-        if core.marks().has(Mark::Upgraded) {
+        if process.core().is_some_and(|core| core.marks().has(Mark::Upgraded)) {
             self.followers.may_be_lost(replica);
         }
-        if was_wiped {
-            // What it had is gone by the fault's nature: it begins anew with what is there.
-            self.ledger.wiped(replica);
-            self.ledger.reopened(replica, &merged);
-            watched::started(replica, process, scene);
+        self.seen(replica, process, was_wiped, scene)?;
+        let Some(core) = process.core().filter(|_| !was_wiped && !process.is_tainted() && !process.is_in_between()) else {
             return Ok(());
-        }
-        let (now, ledger, who) = (scene.now, &self.ledger, Some(replica));
-        scene.panel.ask(Oracle::KnownBlocks, who, now, || known::check(ledger, replica, &merged))?;
-        scene.panel.ask(Oracle::AcknowledgedWrites, who, now, || {
-            acknowledged::check(ledger, replica, |cid| merged.binary_search(cid).is_ok())
-        })?;
-        self.ledger.reopened(replica, &merged);
-        watched::started(replica, process, scene);
-        if process.is_tainted() {
-            return Ok(());
-        }
+        };
+        let observed = Observed::of(core).unwrap_or_default();
         self.followers.read(replica, process, &observed, usize::MAX, scene)
     }
 
@@ -327,6 +411,7 @@ impl System for Anabranch<'_> {
                 scene.tell(party, || What::Made { block: Id(cid), bytes: Blob(bytes.to_vec()) });
                 self.ledger.author(party, cid, bytes);
             }
+            Notice::Ended(outcome) => return self.ended(party, process, &outcome, scene),
             Notice::Acts(kind) => scene.tally.requested(kind),
             Notice::Harmed(kind) => scene.tally.effective(kind),
         }
@@ -390,13 +475,15 @@ impl System for Anabranch<'_> {
 
     /// One fold for each different set of merged blocks while they are cheap; those that have equal sets are compared.
     fn judge(&mut self, replicas: &[(Party, &Peer)], scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
-        let mut seen: BTreeMap<Extent, (Party, Observed, Option<Folded>)> = BTreeMap::new();
+        let mut seen: BTreeMap<Basis, (Party, Observed, Option<Folded>)> = BTreeMap::new();
         let mut blocks_folded = 0;
         for (replica, process) in replicas.iter().copied() {
-            let Some(observed) = self.judge_alone(replica, process, scene)? else { continue };
+            let Some((observed, facts)) = self.judge_alone(replica, process, scene)? else { continue };
             self.followers.read(replica, process, &observed, usize::MAX, scene)?;
             let extent = self.ledger.extent(replica);
-            if let Some((other, theirs, folded)) = seen.get(&extent) {
+            let decided = |cids: &mut dyn Iterator<Item = &Cid>| cids.copied().collect::<Vec<_>>();
+            let basis = (extent, decided(&mut facts.purged.keys()), decided(&mut facts.abandoned.iter()));
+            if let Some((other, theirs, folded)) = seen.get(&basis) {
                 let (name, other) = (self.name(replica), self.name(*other));
                 scene
                     .panel
@@ -409,12 +496,12 @@ impl System for Anabranch<'_> {
                 continue;
             }
             let is_cheap = blocks_folded == 0 || blocks_folded + extent.0 <= FOLDED_MAX;
-            let folded = is_cheap.then(|| oracles::fold::of(&self.ledger, replica));
+            let folded = is_cheap.then(|| oracles::fold::of(&self.ledger, replica, &facts));
             if let Some(folded) = &folded {
                 blocks_folded += extent.0.max(1);
                 self.ask_fold(replica, process, &observed, folded, scene)?;
             }
-            seen.insert(extent, (replica, observed, folded));
+            seen.insert(basis, (replica, observed, folded));
         }
         Ok(())
     }
@@ -438,6 +525,13 @@ impl System for Anabranch<'_> {
             state: state_digest(&observed),
         }
     }
+}
+
+/// What is merged, and what was, in order of the CIDs.
+fn known_blocks(merged: &[Cid], facts: &Facts) -> Vec<Cid> {
+    let mut known: Vec<Cid> = merged.iter().chain(facts.purged.keys()).copied().collect();
+    known.sort_unstable();
+    known
 }
 
 /// sha2-256 over all keys and values in order, each with its length.

@@ -4,6 +4,7 @@ mod following;
 mod golike;
 mod hostile;
 mod judge;
+mod orders;
 mod replica;
 mod watched;
 
@@ -18,10 +19,10 @@ use crate::{
     network::Body,
     outcome::Progress,
     process::{Failed, Io, Loss, Process, Sync},
-    scenario::{DiskFate, FaultKind, Harm, Party},
+    scenario::{DiskFate, FaultKind, Harm, OperatorAct, Party},
     workload::Action,
 };
-use anabranch_core::Marks;
+use anabranch_core::{Bytes, Cid, Marks, TaskKind};
 use std::time::Duration;
 
 /// A process of a run of Anabranch.
@@ -47,6 +48,13 @@ impl Peer {
 }
 
 impl Peer {
+    /// Whether a task runs during which what it shows is no function of its blocks, or cannot be read.
+    #[must_use]
+    pub fn is_in_between(&self) -> bool {
+        let task = self.core().and_then(|core| core.task());
+        task.is_some_and(|task| matches!(task.kind, TaskKind::Purge(_) | TaskKind::Rebuild(_)))
+    }
+
     /// Whether what the core owes is pursued: it has work left, and waits for the timer of its fetches.
     #[must_use]
     pub fn pursues(&self) -> (bool, bool) {
@@ -159,6 +167,18 @@ impl Process for Peer {
 
     fn take_harmed(&mut self) -> Vec<(FaultKind, bool)> {
         each!(self, process => process.take_harmed())
+    }
+
+    fn order(&mut self, act: &OperatorAct, blocks: Vec<(Cid, Bytes)>) {
+        each!(self, process => process.order(act, blocks));
+    }
+
+    fn attend(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
+        works!(self, process => process.attend(io))
+    }
+
+    fn export(&self) -> Vec<(Cid, Bytes)> {
+        each!(self, process => process.export())
     }
 
     fn progress(&self) -> Progress {

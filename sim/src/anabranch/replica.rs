@@ -1,16 +1,17 @@
 //! A replica as a process: the core over a simulated disk, driven as a driver should.
 
+use super::orders::{self, Orders};
 use crate::{
     disk::{Device, Disk, Medium},
     engine::{Cause, Draws, Key as Source},
     network::Body,
     outcome::Progress,
     process::{Answer, Failed, Io, Loss, Process, Sync},
-    scenario::{DiskFate, Engine, FaultKind, Harm, Party},
+    scenario::{DiskFate, Engine, FaultKind, Harm, OperatorAct, Party},
     workload::Action,
 };
 use anabranch_core::{
-    Bytes, Cid, Config, Effect, Error, Event, Input, Key, Marks, Peer, Progress as Work, Replica, Timer, Token,
+    Bytes, Cid, Config, Effect, Error, Event, Input, Key, Marks, Outcome, Peer, Progress as Work, Replica, Timer, Token,
     store::StoreError,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -31,7 +32,9 @@ pub enum Notice {
     },
     /// A hostile peer takes an act.
     Acts(crate::scenario::FaultKind),
-    /// A hostile peer's act took effect.
+    /// A task has come to its end, an import or a decision was taken in. Told before it is durable.
+    Ended(Outcome),
+    /// A hostile peer's act took effect, or an operator's.
     Harmed(crate::scenario::FaultKind),
 }
 
@@ -68,6 +71,7 @@ pub struct ReplicaProcess {
     fetch_timer: bool,
     /// The marks that the core reached in earlier lives.
     marks: Marks,
+    pub(super) orders: Orders,
     /// Kept to spare allocations.
     effects: Vec<Effect>,
 }
@@ -101,6 +105,7 @@ impl ReplicaProcess {
             goes_on: false,
             fetch_timer: false,
             marks: Marks::default(),
+            orders: Orders::default(),
             effects: Vec::new(),
         }
     }
@@ -150,7 +155,7 @@ impl ReplicaProcess {
         self.core.as_ref().is_some_and(|core| core.store().unsynced() > 0)
     }
 
-    fn failed(&self, error: &Error) -> Failed {
+    pub(super) fn failed(&self, error: &Error) -> Failed {
         self.failed_by(&error.to_string(), matches!(error, Error::Corrupt(_)))
     }
 
@@ -163,7 +168,7 @@ impl ReplicaProcess {
     }
 
     /// Steps the core, and does what it asks for.
-    fn step(&mut self, input: Input, io: &mut Io<Notice>) -> Result<(), Failed> {
+    pub(super) fn step(&mut self, input: Input, io: &mut Io<Notice>) -> Result<(), Failed> {
         let Some(core) = &mut self.core else { return Ok(()) };
         let mut effects = std::mem::take(&mut self.effects);
         effects.clear();
@@ -199,11 +204,15 @@ impl ReplicaProcess {
                     self.fetch_timer |= timer == Timer::Fetch;
                     io.set_timer(number_of(timer), (*after.start(), *after.end()));
                 }
+                Effect::Refused { token: orders::TOKEN, .. } => self.orders.ask_again(),
                 Effect::Refused { token: Token(operation), why } => {
                     io.answer(operation, Answer::Refused(why.to_string()));
                 }
                 Effect::Notify(event) => io.notice(Notice::Core(event)),
                 effect @ (Effect::Broadcast(_) | Effect::Committed { .. } | Effect::Finished { .. }) => {
+                    if let Effect::Finished { outcome, .. } = &effect {
+                        io.notice(Notice::Ended(outcome.clone()));
+                    }
                     self.held.push((io.cause(), Held::Effect(effect)));
                 }
             }
@@ -228,7 +237,11 @@ impl ReplicaProcess {
     /// Answers a peer's request, after the sync if the answer is made of what is not synced.
     fn serve(&mut self, to: Party, cid: Cid, attempt: u32, io: &mut Io<Notice>) -> Result<(), Failed> {
         let Some(core) = &self.core else { return Ok(()) };
-        let bytes = core.block(&cid).map_err(|error| self.failed(&error))?;
+        let bytes = match core.block(&cid) {
+            // It is asked again when it has been rebuilt.
+            Err(Error::Rebuilding) => None,
+            bytes => bytes.map_err(|error| self.failed(&error))?,
+        };
         if self.is_dirty() {
             self.held.push((io.cause(), Held::Block { to, cid, attempt, bytes }));
         } else {
@@ -240,7 +253,13 @@ impl ReplicaProcess {
     /// Reads a key. What is not synced yet is told only after the sync.
     fn get(&mut self, operation: u64, key: &Key, io: &mut Io<Notice>) -> Result<(), Failed> {
         let Some(core) = &self.core else { return Ok(()) };
-        let value = core.get(key).map_err(|error| self.failed(&error))?;
+        let value = match core.get(key) {
+            Err(error @ Error::Rebuilding) => {
+                io.answer(operation, Answer::Refused(error.to_string()));
+                return Ok(());
+            }
+            value => value.map_err(|error| self.failed(&error))?,
+        };
         if self.is_dirty() {
             self.held.push((io.cause(), Held::Read { operation, value }));
         } else {
@@ -276,7 +295,8 @@ impl Process for ReplicaProcess {
                 let work = core.progress();
                 self.core = Some(core);
                 self.goes_on(work, io);
-                self.carry_out(&mut effects, io)
+                self.carry_out(&mut effects, io)?;
+                self.follow_orders(io)
             }
             Err(error) => {
                 let failed = self.failed(&error);
@@ -303,7 +323,8 @@ impl Process for ReplicaProcess {
         match TIMERS.get(usize::from(timer)) {
             Some(timer) => {
                 self.fetch_timer &= *timer != Timer::Fetch;
-                self.step(Input::Timer(*timer), io)
+                self.step(Input::Timer(*timer), io)?;
+                self.follow_orders(io)
             }
             None => Ok(()),
         }
@@ -342,10 +363,30 @@ impl Process for ReplicaProcess {
                 Held::Effect(Effect::Committed { token: Token(operation), blocks, .. }) => {
                     io.answer(operation, Answer::Written(blocks));
                 }
+                Held::Effect(Effect::Finished { outcome, .. }) => {
+                    let stats = self.core.as_ref().map(Replica::stats).unwrap_or_default();
+                    if let Some(kind) = self.orders.done(&outcome, (stats.merged, stats.obligations)) {
+                        io.notice(Notice::Harmed(kind));
+                    }
+                }
                 Held::Effect(_) => {}
             }
         }
-        Ok(())
+        self.follow_orders(io)
+    }
+
+    fn order(&mut self, act: &OperatorAct, blocks: Vec<(Cid, Bytes)>) {
+        self.orders.add(act, blocks);
+    }
+
+    fn attend(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
+        self.follow_orders(io)
+    }
+
+    fn export(&self) -> Vec<(Cid, Bytes)> {
+        let Some(core) = &self.core else { return Vec::new() };
+        let merged = crate::oracles::merged(core).unwrap_or_default();
+        merged.into_iter().filter_map(|cid| Some((cid, core.block(&cid).ok()??))).collect()
     }
 
     fn wants_sync(&self) -> Sync {
@@ -365,6 +406,7 @@ impl Process for ReplicaProcess {
         let in_flight = (self.held.len() + stats.fetches + stats.rumours) as u64;
         self.marks = self.marks();
         self.held.clear();
+        self.orders.ask_again();
         self.goes_on = false;
         self.fetch_timer = false;
         let unsynced = self.unsynced();

@@ -6,6 +6,7 @@ use crate::{
     outcome::short,
     scenario::Party,
 };
+use anabranch_core::Cid;
 
 /// Whether all parents of a block that a replica has merged are merged there: asked of each block when it is
 /// merged, which by induction makes it true of all ancestors.
@@ -13,7 +14,9 @@ use crate::{
 /// # Errors
 /// The first that is not.
 pub fn check(ledger: &Ledger, replica: Party, block: &Record) -> Finding {
-    match block.links.iter().find(|link| !ledger.has_merged(replica, link)) {
+    // What an operator has given up counts as merged.
+    let is_decided = |link: &Cid| ledger.has_merged(replica, link) || ledger.has_abandoned(replica, link);
+    match block.links.iter().find(|link| !is_decided(link)) {
         None => Ok(()),
         Some(link) => Err(format!("block {} is merged, and its parent {} is not", short(&block.cid), short(link))),
     }

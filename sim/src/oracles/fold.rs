@@ -4,12 +4,17 @@ use super::{
     Finding, Observed,
     observed::{difference, show_heads, show_value},
 };
-use crate::{fold::Folded, ledger::Ledger, scenario::Party};
+use crate::{
+    fold::{Facts, Folded, fold_with},
+    ledger::Ledger,
+    scenario::Party,
+};
 
-/// The fold over all that a replica has merged: O(n log n) in blocks and writes.
+/// The fold over all that a replica has merged, where of some blocks only `facts` are left: O(n log n) in blocks and writes.
 #[must_use]
-pub fn of(ledger: &Ledger, replica: Party) -> Folded {
-    let folded = crate::fold::fold(&ledger.all_merged(replica).map(|block| (block.cid, block.bytes.clone())).collect());
+pub fn of(ledger: &Ledger, replica: Party, facts: &Facts) -> Folded {
+    let blocks = ledger.all_merged(replica).map(|block| (block.cid, block.bytes.clone())).collect();
+    let folded = fold_with(&blocks, facts);
     // Between two steps a void block may be merged, and the good one that builds upon it only be ready: the fold alone leaves it out.
     Folded { void: ledger.void(replica), ..folded }
 }
@@ -83,7 +88,25 @@ mod tests {
         let mut ledger = Ledger::new(1);
         ledger.author(Party(0), Cid::of(&void), void.clone());
         ledger.merged(Party(0), &Cid::of(&void));
-        assert_eq!(of(&ledger, Party(0)).void, 1);
+        assert_eq!(of(&ledger, Party(0), &Facts::default()).void, 1);
+    }
+
+    /// Of what is purged only the height is left; and what it had removed is there again.
+    #[test]
+    fn a_purged_block_counts_for_height_alone() {
+        let mut ledger = Ledger::new(1);
+        let (root, root_bytes) = block(&[], "k", "old", 1);
+        let (child, child_bytes) = block(&[root], "k", "new", 2);
+        for (cid, bytes) in [(root, root_bytes), (child, child_bytes)] {
+            ledger.author(Party(0), cid, bytes);
+            ledger.merged(Party(0), &cid);
+        }
+        let purged = |cid, height| Facts { purged: [(cid, height)].into(), ..Facts::default() };
+        let folded = of(&ledger, Party(0), &purged(root, 1));
+        assert_eq!((folded.state[&Key::new("k")].as_ref(), folded.heights[&child]), (&b"new"[..], 2));
+        let folded = of(&ledger, Party(0), &purged(child, 2));
+        assert_eq!(folded.state[&Key::new("k")].as_ref(), b"old");
+        assert_eq!(folded.heads.values().flatten().copied().collect::<Vec<_>>(), [root], "it covers nothing any more");
     }
 
     #[test]
@@ -96,7 +119,7 @@ mod tests {
         ledger.author(Party(0), root, root_bytes);
         ledger.author(Party(0), Cid::of(&bytes), bytes.clone());
         ledger.merged(Party(0), &Cid::of(&bytes));
-        let judge = |ledger: &Ledger, kept| check_early(ledger, Party(0), &of(ledger, Party(0)), kept);
+        let judge = |ledger: &Ledger, kept| check_early(ledger, Party(0), &of(ledger, Party(0), &Facts::default()), kept);
         assert_eq!(judge(&ledger, 1), Ok(()));
         assert!(judge(&ledger, 0).is_err());
         ledger.merged(Party(0), &root);
@@ -120,7 +143,7 @@ mod tests {
         ledger.author(Party(0), child, child_bytes);
         ledger.merged(Party(0), &root);
         ledger.merged(Party(0), &child);
-        let folded = of(&ledger, Party(0));
+        let folded = of(&ledger, Party(0), &Facts::default());
         let right = Observed {
             heads: [(DagName::default(), [child].into())].into(),
             state: [(Key::new("/k"), Bytes::from_static(b"new"))].into(),

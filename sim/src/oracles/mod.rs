@@ -17,7 +17,7 @@ mod observed;
 pub mod sessions;
 pub mod tips;
 
-pub use observed::{Observed, merged};
+pub use observed::{Observed, facts, merged};
 
 use crate::{
     engine::{Time, nanoseconds},

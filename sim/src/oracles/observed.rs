@@ -1,6 +1,7 @@
 //! What can be seen of a replica from outside.
 
-use anabranch_core::{Bytes, Cid, DagName, Error, Key, Query, Replica, store::Store};
+use crate::fold::Facts;
+use anabranch_core::{Bytes, Cid, DagName, Error, Key, Query, Replica, Stub, store::Store};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// All that a replica shows at one moment.
@@ -46,6 +47,29 @@ pub fn merged<S: Store>(replica: &Replica<S>) -> Result<Vec<Cid>, Error> {
         all.extend(page);
         if is_last {
             return Ok(all);
+        }
+    }
+}
+
+/// What a replica knows of blocks without their bytes. `void` is left empty.
+///
+/// # Errors
+/// When its store fails.
+pub fn facts<S: Store>(replica: &Replica<S>) -> Result<Facts, Error> {
+    const PAGE: usize = 4096;
+    let (mut facts, mut last) = (Facts::default(), None);
+    loop {
+        let page = replica.stubs(last.as_ref(), PAGE)?;
+        let is_last = page.len() < PAGE;
+        last = page.last().map(|(cid, _)| *cid);
+        for (cid, stub) in page {
+            match stub {
+                Stub::Purged { height, .. } => drop(facts.purged.insert(cid, height)),
+                Stub::Abandoned => drop(facts.abandoned.insert(cid)),
+            }
+        }
+        if is_last {
+            return Ok(facts);
         }
     }
 }

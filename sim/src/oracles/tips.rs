@@ -6,22 +6,24 @@ use super::{
     observed::{difference, show_heads},
 };
 use crate::{
+    fold::Facts,
     ledger::{Ledger, Record},
     scenario::Party,
 };
 use anabranch_core::{Cid, DagName};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// The tips of all that a replica has merged: O(n) in links.
+/// The tips of all that a replica has merged and has not purged: O(n) in links.
 #[must_use]
-pub fn of(ledger: &Ledger, replica: Party) -> BTreeMap<DagName, BTreeSet<Cid>> {
+pub fn of(ledger: &Ledger, replica: Party, facts: &Facts) -> BTreeMap<DagName, BTreeSet<Cid>> {
     let mut tips: BTreeMap<DagName, BTreeSet<Cid>> = BTreeMap::new();
-    for block in ledger.all_merged(replica) {
+    let here = |block: &&Record| !facts.purged.contains_key(&block.cid);
+    for block in ledger.all_merged(replica).filter(here) {
         if let Some(dag) = &block.dag {
             tips.entry(dag.clone()).or_default().insert(block.cid);
         }
     }
-    for block in ledger.all_merged(replica) {
+    for block in ledger.all_merged(replica).filter(here) {
         let Some(tips) = block.dag.as_ref().and_then(|dag| tips.get_mut(dag)) else { continue };
         uncover(ledger, block, tips);
     }
@@ -46,8 +48,8 @@ fn uncover(ledger: &Ledger, block: &Record, tips: &mut BTreeSet<Cid>) {
 ///
 /// # Errors
 /// Where they first differ.
-pub fn check(ledger: &Ledger, replica: Party, observed: &Observed) -> Finding {
-    let difference = difference(&observed.heads, &of(ledger, replica), |dag, heads, tips| {
+pub fn check(ledger: &Ledger, replica: Party, facts: &Facts, observed: &Observed) -> Finding {
+    let difference = difference(&observed.heads, &of(ledger, replica, facts), |dag, heads, tips| {
         format!("heads of DAG \"{dag}\" are {}, and its tips are {}", show_heads(heads), show_heads(tips))
     });
     difference.map_or(Ok(()), Err)
@@ -73,9 +75,9 @@ mod tests {
             ledger.author(Party(0), cid, bytes);
             ledger.merged(Party(0), &cid);
         }
-        assert_eq!(check(&ledger, Party(0), &seen(&[left, right])), Ok(()));
-        assert!(check(&ledger, Party(0), &seen(&[left])).is_err());
-        assert!(check(&ledger, Party(0), &seen(&[left, right, root])).is_err());
+        assert_eq!(check(&ledger, Party(0), &Facts::default(), &seen(&[left, right])), Ok(()));
+        assert!(check(&ledger, Party(0), &Facts::default(), &seen(&[left])).is_err());
+        assert!(check(&ledger, Party(0), &Facts::default(), &seen(&[left, right, root])).is_err());
     }
 
     /// A head is covered through a void block, and only when a good block builds upon that.
@@ -94,9 +96,9 @@ mod tests {
         assert!(ledger.block(&void).unwrap().dag.is_none() && ledger.block(&void).unwrap().links == [root]);
         ledger.merged(Party(0), &root);
         ledger.merged(Party(0), &void);
-        assert_eq!(check(&ledger, Party(0), &seen(&[root])), Ok(()));
+        assert_eq!(check(&ledger, Party(0), &Facts::default(), &seen(&[root])), Ok(()));
         ledger.merged(Party(0), &child);
-        assert_eq!(check(&ledger, Party(0), &seen(&[child])), Ok(()));
-        assert!(check(&ledger, Party(0), &seen(&[child, root])).is_err());
+        assert_eq!(check(&ledger, Party(0), &Facts::default(), &seen(&[child])), Ok(()));
+        assert!(check(&ledger, Party(0), &Facts::default(), &seen(&[child, root])).is_err());
     }
 }

@@ -80,6 +80,7 @@ pub fn fault_notes(plan: &Plan) -> Vec<FaultNote> {
             Fault::Jump(jump) => (one(jump.replica), None),
             Fault::Disk(harm) => (one(harm.replica), Some(nanoseconds(harm.until))),
             Fault::PowerCut(cut) => (one(cut.replica), None),
+            Fault::Operator(operator) => (one(operator.replica), None),
         };
         FaultNote { number: *number, kind: timed.fault.kind(), at, groups, until }
     };

@@ -4,8 +4,8 @@ use super::{
     Engine, Party, ScenarioError,
     check::{At, End, Names},
     faults::{
-        Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Harm, Hostile, HostileAct, Jump, Leave, Partition,
-        Pause, PowerCut, Shape, Skew, TimedFault,
+        Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Harm, Hostile, HostileAct, Jump, Leave, Operator,
+        OperatorAct, Partition, Pause, PowerCut, Shape, Skew, TimedFault,
     },
     raw,
     values::TIME_MAX,
@@ -121,7 +121,29 @@ fn others(
         let fault = DiskHarm { replica: names.replica(&fault.replica)?, harm, until };
         faults.push(TimedFault { at, fault: Fault::Disk(fault) });
     }
+    for raw in &raw.operator {
+        faults.push(TimedFault { at: end.begins(&raw.at)?, fault: Fault::Operator(operator(end, raw, names)?) });
+    }
     Ok(())
+}
+
+fn operator(end: &End<'_>, raw: &raw::Operator, names: &Names<'_>) -> Result<Operator, ScenarioError> {
+    let act = match (raw.act.get_ref(), &raw.dag) {
+        (raw::OperatorAct::Purge, Some(dag)) => OperatorAct::Purge(dag.get_ref().clone()),
+        (raw::OperatorAct::Purge, None) => {
+            let what = "a purge of nothing, expected `dag`, such as dag = \"pins\"; the main DAG is \"\"";
+            return Err(end.at.error(raw.act.span(), what));
+        }
+        (_, Some(dag)) => {
+            let what = "`dag` with another act than a purge, expected no `dag`: the act is about the whole replica";
+            return Err(end.at.error(dag.span(), what));
+        }
+        (raw::OperatorAct::Verify, None) => OperatorAct::Verify,
+        (raw::OperatorAct::Rebuild, None) => OperatorAct::Rebuild,
+        (raw::OperatorAct::Abandon, None) => OperatorAct::Abandon,
+        (raw::OperatorAct::Import, None) => OperatorAct::Import,
+    };
+    Ok(Operator { replica: names.replica(&raw.replica)?, act })
 }
 
 pub(super) fn swizzles(end: &End<'_>, raw: &[raw::Swizzle]) -> Result<Vec<(Duration, Duration)>, ScenarioError> {

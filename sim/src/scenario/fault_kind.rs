@@ -94,6 +94,20 @@ pub enum FaultKind {
     PowerCut,
     /// A crash tore, lost and reordered writes that were not synced. Effective when a write was among them.
     TornWrites,
+    /// A hostile peer built upon a block that nobody serves. Effective when an honest replica merged what it built, without that block.
+    Withheld,
+    /// A DAG was purged. Effective when stubs are left of its blocks.
+    Purge,
+    /// A replica was verified. Effective when that came to its end.
+    Verify,
+    /// A replica was rebuilt. Effective when that came to its end.
+    Rebuild,
+    /// A block was given up. Effective when one was.
+    Abandon,
+    /// Blocks were imported. Effective when some were new.
+    Import,
+    /// A write was asked for while its replica was behind. Effective when it waited until all that was known to be missing was merged.
+    LateWrite,
 }
 
 impl fmt::Display for FaultKind {
@@ -142,6 +156,13 @@ impl fmt::Display for FaultKind {
             Self::SlowDisk => "slow-disk",
             Self::PowerCut => "power-cut",
             Self::TornWrites => "torn-writes",
+            Self::Withheld => "withheld",
+            Self::Purge => "purge",
+            Self::Verify => "verify",
+            Self::Rebuild => "rebuild",
+            Self::Abandon => "abandon",
+            Self::Import => "import",
+            Self::LateWrite => "late-write",
         })
     }
 }

@@ -55,6 +55,8 @@ pub enum Fault {
     Disk(DiskHarm),
     /// The power of a disk goes at a given write.
     PowerCut(PowerCut),
+    /// An operator asks a replica for something. No fault, but a thing that happens at a time.
+    Operator(Operator),
 }
 
 impl Fault {
@@ -73,6 +75,7 @@ impl Fault {
             Self::Jump(_) => 8,
             Self::Disk(_) => 9,
             Self::PowerCut(_) => 10,
+            Self::Operator(_) => 11,
         }
     }
 
@@ -98,6 +101,7 @@ impl Fault {
             Self::Jump(_) => FaultKind::ClockJump,
             Self::Disk(harm) => harm.harm.kind(),
             Self::PowerCut(_) => FaultKind::PowerCut,
+            Self::Operator(operator) => operator.act.kind(),
         }
     }
 }
@@ -109,15 +113,19 @@ impl TimedFault {
         /// Until the replica is back on a new disk.
         const REPLACED: Duration = Duration::from_secs(5);
         let durable = [Oracle::AcknowledgedWrites, Oracle::KnownBlocks].as_slice();
-        let (oracles, replica, until, why) = match self.fault {
+        let sessions = [Oracle::ReadYourWrites, Oracle::MonotonicReads, Oracle::WritesFollowReads].as_slice();
+        let (oracles, replica, until, why) = match &self.fault {
             Fault::Crash(Crash { replica, down, disk: DiskFate::Wiped }) => {
-                (durable, replica, self.at + down, "its disk is wiped")
+                (durable, *replica, Some(self.at + *down), "its disk is wiped")
             }
             Fault::Crash(Crash { replica, down, disk: DiskFate::RolledBack(_) }) => {
-                (durable, replica, self.at + down, "its disk is set back")
+                (durable, *replica, Some(self.at + *down), "its disk is set back")
             }
             Fault::Disk(DiskHarm { replica, harm, until }) => {
-                (Oracle::OF_ONE, replica, until + REPLACED, harm.breaks()?)
+                (Oracle::OF_ONE, *replica, Some(*until + REPLACED), harm.breaks()?)
+            }
+            Fault::Operator(Operator { replica, act: OperatorAct::Purge(_) }) => {
+                (sessions, *replica, None, "what its programs wrote and read is purged")
             }
             _ => return None,
         };
@@ -125,7 +133,7 @@ impl TimedFault {
             oracle: *oracle,
             replicas: vec![replica],
             from: self.at,
-            until: Some(until),
+            until,
             why: String::from(why),
         };
         Some(oracles.iter().map(of).collect())
@@ -346,6 +354,44 @@ impl Harm {
     }
 }
 
+/// What an operator asks of a replica, again and again until it is done: after a crash, and while something else runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Operator {
+    /// Of which one.
+    pub replica: Party,
+    /// For what.
+    pub act: OperatorAct,
+}
+
+/// What an operator asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OperatorAct {
+    /// What is merged of the DAG of this name is purged.
+    Purge(String),
+    /// Everything is verified.
+    Verify,
+    /// All indexes are made anew from the blocks.
+    Rebuild,
+    /// From now on, each block is given up that a hostile peer withholds and that the replica owes.
+    Abandon,
+    /// All blocks are imported that another replica has: the one that has merged the most.
+    Import,
+}
+
+impl OperatorAct {
+    /// Under which kind it is counted.
+    #[must_use]
+    pub const fn kind(&self) -> FaultKind {
+        match self {
+            Self::Purge(_) => FaultKind::Purge,
+            Self::Verify => FaultKind::Verify,
+            Self::Rebuild => FaultKind::Rebuild,
+            Self::Abandon => FaultKind::Abandon,
+            Self::Import => FaultKind::Import,
+        }
+    }
+}
+
 /// A wrong clock: the durations of the replica's timers are off.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Skew {
@@ -405,13 +451,15 @@ pub enum HostileAct {
     Strangers,
     /// Announces honest heads, and answers who asks for them with another valid block, an old one, or garbage.
     WrongBlocks,
+    /// Announces and serves a block of the DAG `withheld` upon a parent that it never serves, nor anyone else.
+    Withheld,
     /// Behaves as go-ds-crdt does: takes blocks newest first, adopts heads early, deletes in the middle of a walk. Stands alone.
     GoLike,
 }
 
 impl HostileAct {
     /// All acts.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ForgedPriority,
         Self::OddKeys,
         Self::ForeignLinks,
@@ -420,6 +468,7 @@ impl HostileAct {
         Self::OddDags,
         Self::Strangers,
         Self::WrongBlocks,
+        Self::Withheld,
         Self::GoLike,
     ];
 
@@ -435,6 +484,7 @@ impl HostileAct {
             Self::OddDags => FaultKind::OddDags,
             Self::Strangers => FaultKind::Strangers,
             Self::WrongBlocks => FaultKind::WrongBlocks,
+            Self::Withheld => FaultKind::Withheld,
             Self::GoLike => FaultKind::GoLike,
         }
     }

@@ -34,8 +34,8 @@ mod write;
 pub use error::ScenarioError;
 pub use fault_kind::FaultKind;
 pub use faults::{
-    Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Harm, Hostile, HostileAct, Jump, Leave, Partition,
-    PartitionMode, Party, Pause, PowerCut, Shape, Skew, Suspension, TimedFault,
+    Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Harm, Hostile, HostileAct, Jump, Leave, Operator,
+    OperatorAct, Partition, PartitionMode, Party, Pause, PowerCut, Shape, Skew, Suspension, TimedFault,
 };
 
 use crate::{explicit::Explicit, oracles::Oracle};
@@ -224,11 +224,13 @@ pub enum Family {
     Clock,
     /// Hostile peers.
     Hostile,
+    /// Operators who verify and rebuild.
+    Operator,
 }
 
 impl Family {
     /// All families.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Loss,
         Self::Harm,
         Self::Congestion,
@@ -238,6 +240,7 @@ impl Family {
         Self::Membership,
         Self::Clock,
         Self::Hostile,
+        Self::Operator,
     ];
 }
 

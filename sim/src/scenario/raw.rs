@@ -59,6 +59,8 @@ pub(super) struct Scenario {
     pub(super) disk_fault: Vec<DiskFault>,
     #[serde(default)]
     pub(super) power_cut: Vec<PowerCut>,
+    #[serde(default)]
+    pub(super) operator: Vec<Operator>,
     pub(super) churn: Option<Churn>,
     pub(super) swarm: Option<Swarm>,
     #[serde(default)]
@@ -310,6 +312,25 @@ pub(super) struct PowerCut {
     pub(super) at: Spanned<Time>,
     pub(super) replica: Name,
     pub(super) write: Spanned<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operator {
+    pub(super) at: Spanned<Time>,
+    pub(super) replica: Name,
+    pub(super) act: Spanned<OperatorAct>,
+    pub(super) dag: Option<Spanned<String>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum OperatorAct {
+    Purge,
+    Verify,
+    Rebuild,
+    Abandon,
+    Import,
 }
 
 #[derive(Debug, Deserialize)]

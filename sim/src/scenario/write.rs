@@ -5,8 +5,8 @@
 
 use super::{
     Burst, Churn, Clog, Crash, Disk, DiskFate, DiskHarm, Expectation, ExpectedOutcome, Family, Fault, Group, Hostile,
-    Jump, Leave, Link, LinkOverride, Mix, Partition, PartitionMode, Party, Pause, PowerCut, Replica, Scenario, Skew,
-    Suspension, Swarm, TimedFault, Workload, explicit,
+    Jump, Leave, Link, LinkOverride, Mix, Operator, OperatorAct, Partition, PartitionMode, Party, Pause, PowerCut,
+    Replica, Scenario, Skew, Suspension, Swarm, TimedFault, Workload, explicit,
 };
 use std::{fmt::Write, time::Duration};
 
@@ -287,6 +287,13 @@ impl Text {
             Fault::PowerCut(PowerCut { replica, write }) => {
                 self.strikes("power_cut", at, None, Some(*replica), names);
                 self.field("write", &write.to_string());
+            }
+            Fault::Operator(Operator { replica, act }) => {
+                self.strikes("operator", at, None, Some(*replica), names);
+                self.field("act", &text(&act.kind().to_string()));
+                if let OperatorAct::Purge(dag) = act {
+                    self.field("dag", &text(dag));
+                }
             }
         }
     }

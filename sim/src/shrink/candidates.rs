@@ -288,7 +288,7 @@ const fn end_of(fault: &mut Fault) -> Option<&mut Duration> {
         Fault::Burst(burst) => Some(&mut burst.until),
         Fault::Pause(pause) => Some(&mut pause.until),
         Fault::Disk(harm) => Some(&mut harm.until),
-        Fault::Crash(_) | Fault::Join { .. } | Fault::Jump(_) | Fault::PowerCut(_) => None,
+        Fault::Crash(_) | Fault::Join { .. } | Fault::Jump(_) | Fault::PowerCut(_) | Fault::Operator(_) => None,
     }
 }
 

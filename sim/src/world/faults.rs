@@ -8,9 +8,12 @@ use crate::{
     observe::What,
     outcome::MomentKind,
     process::{Act, Loss, Process},
-    scenario::{Crash, DiskFate, DiskHarm, Fault, Harm, Jump, Leave, Partition, PartitionMode, Party},
+    scenario::{
+        Crash, DiskFate, DiskHarm, Fault, Harm, Jump, Leave, Operator, OperatorAct, Partition, PartitionMode, Party,
+    },
     system::System,
 };
+use anabranch_core::{Bytes, Cid};
 
 impl<S: System> World<'_, S> {
     pub(super) fn fault_begins(&mut self, index: usize) -> Outcome {
@@ -70,6 +73,7 @@ impl<S: System> World<'_, S> {
                 self.seats[cut.replica.index()].process.cut_power(cut.write);
                 Ok(())
             }
+            Fault::Operator(operator) => self.operator(number, &operator),
             Fault::Disk(fault) => {
                 self.harm(number, fault, true);
                 self.queue.push(nanoseconds(fault.until), Event::FaultEnds(index));
@@ -133,7 +137,7 @@ impl<S: System> World<'_, S> {
                 }
                 Ok(())
             }
-            Fault::Join { .. } | Fault::Burst(_) | Fault::Jump(_) | Fault::PowerCut(_) => Ok(()),
+            Fault::Join { .. } | Fault::Burst(_) | Fault::Jump(_) | Fault::PowerCut(_) | Fault::Operator(_) => Ok(()),
         }
     }
 
@@ -204,6 +208,32 @@ impl<S: System> World<'_, S> {
             let due = if back { set.due + by } else { set.due.saturating_sub(by).max(self.now) };
             self.arm(replica, timer, due, set.cause, set.skewed_by);
         }
+    }
+
+    /// An operator asks a replica for something. One that is down, or stands still, hears of it later.
+    fn operator(&mut self, number: u32, operator: &Operator) -> Outcome {
+        let Operator { replica, act } = operator;
+        self.trace.entry(self.now, tag::CLOCK).u64(number.into());
+        let what = match act {
+            OperatorAct::Purge(dag) => format!("{}: its operator asks to purge the DAG \"{dag}\"", self.name(*replica)),
+            act => format!("{}: its operator asks to {}", self.name(*replica), act.kind()),
+        };
+        self.note(self.now, MomentKind::Disk, what);
+        let blocks = if *act == OperatorAct::Import { self.file_for(*replica) } else { Vec::new() };
+        let seat = &mut self.seats[replica.index()];
+        seat.process.order(act, blocks);
+        if seat.is_up() && seat.paused.is_none() {
+            self.call(*replica, Cause::Fault(number), Process::attend)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// The blocks of the other replica that has merged the most, of those that are up.
+    fn file_for(&self, replica: Party) -> Vec<(Cid, Bytes)> {
+        let others = self.replicas().filter(|other| *other != replica && self.is_present(*other));
+        let fullest = others.max_by_key(|other| self.seats[other.index()].process.progress().merged);
+        fullest.map_or(Vec::new(), |other| self.seats[other.index()].process.export())
     }
 
     /// A disk begins to do harm, or ends.
