@@ -99,9 +99,8 @@ impl Judge {
         ours.sync()?;
         ours.release();
         // What nobody serves is given up (again, where that was lost).
-        for cid in self.reference.hopeless(synced) {
-            ours.input(Input::Abandon { token: Token(u64::MAX), cid })?;
-        }
+        let hopeless = self.reference.hopeless(synced);
+        give_up(&mut ours, &hopeless)?;
 
         let served = self.reference.served(synced);
         ours.settle(FETCH_ROUNDS_MAX, |cid| Ok(served.get(cid).cloned()))?;
@@ -112,7 +111,7 @@ impl Judge {
         }
 
         let mut healthy = Side::open(self.healthy(synced)?, Config::default())?;
-        converge(&mut ours, &mut healthy, &served)?;
+        converge(&mut ours, &mut healthy, &served, &hopeless)?;
         goes_on(&mut ours)?;
         verifies(&mut ours)
     }
@@ -246,7 +245,12 @@ fn heads<S: Store>(replica: &Replica<S>) -> Result<BTreeMap<DagName, BTreeSet<Ci
 }
 
 /// The two hear nothing but each other's rounds of announcing until they have the same blocks and show the same.
-fn converge<S: Store>(ours: &mut Side<S>, healthy: &mut Side<MemoryStore>, served: &World) -> Result<(), Broken> {
+fn converge<S: Store>(
+    ours: &mut Side<S>,
+    healthy: &mut Side<MemoryStore>,
+    served: &World,
+    hopeless: &BTreeSet<Cid>,
+) -> Result<(), Broken> {
     for round in 0.. {
         ours.fire(Timer::Rebroadcast)?;
         healthy.fire(Timer::Rebroadcast)?;
@@ -266,9 +270,8 @@ fn converge<S: Store>(ours: &mut Side<S>, healthy: &mut Side<MemoryStore>, serve
         let (here, there) = (side::merged(&ours.replica)?, side::merged(&healthy.replica)?);
         let facts = side::facts(&ours.replica, &here)?;
         // What one gives up, all give up that need it.
-        for cid in &facts.abandoned {
-            healthy.input(Input::Abandon { token: Token(u64::MAX), cid: *cid })?;
-        }
+        give_up(ours, hopeless)?;
+        give_up(healthy, hopeless)?;
         if is_agreed(&here, &facts, &there) && !ours.replica.is_behind() && !healthy.replica.is_behind() {
             shows_the_fold(&ours.replica, &here, &facts)?;
             return shows_the_fold(&healthy.replica, &there, &side::facts(&healthy.replica, &there)?);
@@ -279,6 +282,11 @@ fn converge<S: Store>(ours: &mut Side<S>, healthy: &mut Side<MemoryStore>, serve
         }
     }
     Ok(())
+}
+
+/// An operator gives up what nobody serves, where it is missing.
+fn give_up<S: Store>(side: &mut Side<S>, hopeless: &BTreeSet<Cid>) -> Result<(), Error> {
+    hopeless.iter().try_for_each(|cid| side.input(Input::Abandon { token: Token(u64::MAX), cid: *cid }))
 }
 
 /// Whether the healthy replica has merged the same, but for what is purged or given up here.

@@ -48,7 +48,8 @@ const DECLARED_END: u64 = 1 << 62;
 
 impl Facts {
     /// The height of a block that is decided; 0 for an abandoned one.
-    fn height(&self, cid: &Cid) -> Option<u64> {
+    #[must_use]
+    pub fn height(&self, cid: &Cid) -> Option<u64> {
         self.purged.get(cid).copied().or_else(|| self.abandoned.contains(cid).then_some(0))
     }
 }

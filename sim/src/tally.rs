@@ -5,6 +5,7 @@ use crate::{
     plan::Plan,
     scenario::{Engine, FaultKind, Link, Scenario},
 };
+use anabranch_core::WhenBehind;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Counts by kind, of the kinds that the scenario asks for.
@@ -35,6 +36,9 @@ impl Tally {
             kinds.extend(by_chance.into_iter().filter(|(is_asked_for, _)| *is_asked_for).map(|(_, kind)| kind));
         }
         kinds.extend(plan.faults.iter().map(|(_, timed)| timed.fault.kind()));
+        if scenario.core.when_behind != WhenBehind::Allow {
+            kinds.insert(FaultKind::LateWrite);
+        }
         if scenario.churn.is_some() {
             kinds.insert(FaultKind::Crash);
         }

@@ -411,6 +411,14 @@ impl System for Anabranch<'_> {
                 scene.tell(party, || What::Made { block: Id(cid), bytes: Blob(bytes.to_vec()) });
                 self.ledger.author(party, cid, bytes);
             }
+            Notice::Waited(known) => {
+                scene.tally.effective(FaultKind::LateWrite);
+                let Some(core) = process.core() else { return Ok(()) };
+                let is_stub = |cid: &Cid| oracles::facts(core).is_ok_and(|facts| facts.height(cid).is_some());
+                let is_decided = |cid: &Cid| core.is_merged(cid).unwrap_or(true) || is_stub(cid);
+                let check = || bounds::waited(&known, is_decided);
+                scene.panel.ask(Oracle::ObligationsPursued, Some(party), scene.now, check)?;
+            }
             Notice::Ended(outcome) => return self.ended(party, process, &outcome, scene),
             Notice::Acts(kind) => scene.tally.requested(kind),
             Notice::Harmed(kind) => scene.tally.effective(kind),

@@ -12,6 +12,7 @@ use crate::{
 };
 use anabranch_core::{
     Bytes, Cid, Config, Effect, Error, Event, Input, Key, Marks, Outcome, Peer, Progress as Work, Replica, Timer, Token,
+    WhenBehind,
     store::StoreError,
 };
 use std::{collections::BTreeMap, time::Duration};
@@ -32,6 +33,8 @@ pub enum Notice {
     },
     /// A hostile peer takes an act.
     Acts(crate::scenario::FaultKind),
+    /// A write has waited until what was missing when it was asked for was merged: this.
+    Waited(Vec<Cid>),
     /// A task has come to its end, an import or a decision was taken in. Told before it is durable.
     Ended(Outcome),
     /// A hostile peer's act took effect, or an operator's.
@@ -72,9 +75,14 @@ pub struct ReplicaProcess {
     /// The marks that the core reached in earlier lives.
     marks: Marks,
     pub(super) orders: Orders,
+    /// Writes that were asked for while it was behind, and blocks that were missing then.
+    late: BTreeMap<u64, Vec<Cid>>,
     /// Kept to spare allocations.
     effects: Vec<Effect>,
 }
+
+/// Missing blocks that are noted for a write.
+const MISSING_MAX: usize = 64;
 
 const TIMERS: [Timer; 4] = [Timer::Rebroadcast, Timer::Answer, Timer::Fetch, Timer::Wait];
 
@@ -106,6 +114,7 @@ impl ReplicaProcess {
             fetch_timer: false,
             marks: Marks::default(),
             orders: Orders::default(),
+            late: BTreeMap::new(),
             effects: Vec::new(),
         }
     }
@@ -206,17 +215,33 @@ impl ReplicaProcess {
                 }
                 Effect::Refused { token: orders::TOKEN, .. } => self.orders.ask_again(),
                 Effect::Refused { token: Token(operation), why } => {
+                    self.late.remove(&operation);
                     io.answer(operation, Answer::Refused(why.to_string()));
                 }
                 Effect::Notify(event) => io.notice(Notice::Core(event)),
                 effect @ (Effect::Broadcast(_) | Effect::Committed { .. } | Effect::Finished { .. }) => {
-                    if let Effect::Finished { outcome, .. } = &effect {
-                        io.notice(Notice::Ended(outcome.clone()));
+                    match &effect {
+                        Effect::Finished { outcome, .. } => io.notice(Notice::Ended(outcome.clone())),
+                        Effect::Committed { token: Token(operation), behind, .. } => {
+                            let known = self.late.remove(operation);
+                            known.filter(|_| *behind == 0).into_iter().for_each(|known| io.notice(Notice::Waited(known)));
+                        }
+                        _ => {}
                     }
                     self.held.push((io.cause(), Held::Effect(effect)));
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Notes what is missing when a write is asked for that will wait.
+    fn note_missing(&mut self, operation: u64, io: &mut Io<Notice>) -> Result<(), Failed> {
+        let waits = self.config.when_behind != WhenBehind::Allow;
+        let Some(core) = self.core.as_ref().filter(|core| waits && core.stats().obligations > 0) else { return Ok(()) };
+        let missing = core.blocking(MISSING_MAX).map_err(|error| self.failed(&error))?;
+        self.late.insert(operation, missing.into_iter().map(|blocking| blocking.cid).collect());
+        io.notice(Notice::Acts(FaultKind::LateWrite));
         Ok(())
     }
 
@@ -332,7 +357,10 @@ impl Process for ReplicaProcess {
 
     fn operate(&mut self, operation: u64, action: Action, io: &mut Io<Notice>) -> Result<(), Failed> {
         match action {
-            Action::Write(_, batch) => self.step(Input::Commit { token: Token(operation), batch }, io),
+            Action::Write(_, batch) => {
+                self.note_missing(operation, io)?;
+                self.step(Input::Commit { token: Token(operation), batch }, io)
+            }
             Action::Get(key) => self.get(operation, &key, io),
         }
     }
@@ -407,6 +435,7 @@ impl Process for ReplicaProcess {
         self.marks = self.marks();
         self.held.clear();
         self.orders.ask_again();
+        self.late.clear();
         self.goes_on = false;
         self.fetch_timer = false;
         let unsynced = self.unsynced();

@@ -1,7 +1,8 @@
 //! A replica keeps to its limits, and whatever it owes it pursues.
 
 use super::Finding;
-use anabranch_core::{Config, Stats, limits};
+use crate::outcome::short;
+use anabranch_core::{Cid, Config, Stats, limits};
 
 /// Whether a replica holds no more than its settings allow. Bodies that are ready to be merged, and the one that came last, may be over it.
 ///
@@ -33,6 +34,20 @@ pub fn obligations(stats: &Stats, has_work: bool, waits_for_fetches: bool) -> Fi
     ))
 }
 
+/// Whether a write that waited, and says that it has seen all that was known to be missing when it was asked for, has seen it.
+///
+/// # Errors
+/// What it has not seen.
+pub fn waited(known: &[Cid], is_decided: impl Fn(&Cid) -> bool) -> Finding {
+    match known.iter().find(|cid| !is_decided(cid)) {
+        None => Ok(()),
+        Some(cid) => Err(format!(
+            "a write says that it has seen all that was missing when it was asked for, and block {} is not merged",
+            short(cid)
+        )),
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -55,5 +70,12 @@ mod tests {
         assert_eq!(obligations(&owes, true, false), Ok(()));
         assert_eq!(obligations(&owes, false, true), Ok(()));
         assert_eq!(obligations(&Stats::default(), false, false), Ok(()));
+    }
+
+    #[test]
+    fn a_write_that_has_not_waited_is_found() {
+        let known = [Cid::of(b"one"), Cid::of(b"two")];
+        assert_eq!(waited(&known, |_| true), Ok(()));
+        assert!(waited(&known, |cid| *cid == known[0]).unwrap_err().contains("is not merged"));
     }
 }

@@ -367,6 +367,7 @@ fn links(raw: &[raw::Link], names: &Names<'_>, network: &Link) -> Result<Vec<Lin
 }
 
 fn core(at: &At<'_>, raw: &raw::Core) -> Result<anabranch_core::Config, ScenarioError> {
+    use anabranch_core::WhenBehind;
     let mut config = anabranch_core::Config::default();
     let set = |to: &mut Duration, name: &str, time: &Option<Spanned<Time>>| {
         time.as_ref().map_or(Ok(()), |time| at.positive(name, time).map(|time| *to = time))
@@ -390,6 +391,9 @@ fn core(at: &At<'_>, raw: &raw::Core) -> Result<anabranch_core::Config, Scenario
     }
     if let Some(bytes) = &raw.step_bytes_max {
         config.step_bytes_max = at.within("step_bytes_max", bytes, 1, 1 << 40)?;
+    }
+    if let Some(wait) = raw.write_wait.filter(|wait| !wait.0.is_zero()) {
+        config.when_behind = WhenBehind::Wait(wait.0);
     }
     Ok(config)
 }

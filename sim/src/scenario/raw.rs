@@ -184,6 +184,7 @@ pub(super) struct Core {
     pub(super) rumours_per_peer_max: Option<Spanned<u32>>,
     pub(super) pending_bytes_max: Option<Spanned<u64>>,
     pub(super) step_bytes_max: Option<Spanned<u64>>,
+    pub(super) write_wait: Option<Time>,
 }
 
 #[derive(Debug, Deserialize)]

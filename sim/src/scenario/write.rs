@@ -232,6 +232,9 @@ impl Text {
         let rumours = core.rumours_per_peer_max.to_string();
         self.unless("rumours_per_peer_max", &rumours, &base.rumours_per_peer_max.to_string());
         self.unless("pending_bytes_max", &core.pending_bytes_max.to_string(), &base.pending_bytes_max.to_string());
+        if let anabranch_core::WhenBehind::Wait(wait) = core.when_behind {
+            self.field("write_wait", &time(wait));
+        }
         self.unless("step_bytes_max", &core.step_bytes_max.to_string(), &base.step_bytes_max.to_string());
     }
 
@@ -428,7 +431,7 @@ mod tests {
             "name = \"a \\\"b\\\"\"\nreplicas = 3\noperations = 7\nconvergence_budget = \"1.5s\"\n\
              [workload]\nrate = 3.3\nskew = 0.5\n[[link]]\nfrom = [\"r0\"]\nreorder_delay = [\"1ms\", \"2ms\"]\n\
              [disk]\nsync_delay = \"1us\"\n[core]\nrebroadcast_jitter_percent = 7\nfetch_timeout_ticks = 9\nfetches_max = 3\n\
-             fetches_per_peer_max = 2\nrumours_per_peer_max = 4\nstep_bytes_max = 5\n[[skew]]\nat = \"1s\"\nreplica = \"r1\"\nlate = \"3ms\"\n\
+             fetches_per_peer_max = 2\nrumours_per_peer_max = 4\nstep_bytes_max = 5\nwrite_wait = \"3s\"\n[[skew]]\nat = \"1s\"\nreplica = \"r1\"\nlate = \"3ms\"\n\
              [[suspend]]\noracle = \"convergence\"\nreplicas = [\"r1\"]\nfrom = \"1s\"\nuntil = \"2s\"\nwhy = \"it is \\\\ so\"\n\
              [[hostile]]\nname = \"m\"\nacts = [\"odd-keys\"]\nevery = \"1s\"\nfrom = \"100ms\"\nuntil = \"1100ms\"\n\
              [expect]\noutcome = \"broken-invariant\"\noracle = \"known-blocks\"\nseed = 3",
