@@ -32,6 +32,8 @@ pub enum Broken {
     HalfThere(String),
     /// State, heads or counts are not those of the merged blocks.
     NotTheFold(String),
+    /// Verifying the store finds what nothing else has come by.
+    Damaged(String),
     /// A block that the replica owes is not pursued to the end.
     Forgotten(Cid),
     /// It does not come to agree with a healthy replica.
@@ -47,6 +49,7 @@ impl fmt::Display for Broken {
             Self::FromNowhere(cid) => write!(f, "the block {cid} is merged before it can have been"),
             Self::HalfThere(what) => write!(f, "half of a commit is there: {what}"),
             Self::NotTheFold(what) => write!(f, "what it shows is not what its blocks say: {what}"),
+            Self::Damaged(what) => write!(f, "verifying it ended with {what}"),
             Self::Forgotten(cid) => write!(f, "the block {cid} was owed before the crash, and nobody pursues it"),
             Self::Diverged(what) => write!(f, "it does not come to agree with a healthy replica: {what}"),
         }
@@ -267,11 +270,11 @@ fn converge<S: Store>(
             ours.hear(Peer(2), payload)?;
         }
         ours.settle(FETCH_ROUNDS_MAX, |cid| healthy.replica.block(cid))?;
-        let (here, there) = (side::merged(&ours.replica)?, side::merged(&healthy.replica)?);
-        let facts = side::facts(&ours.replica, &here)?;
         // What one gives up, all give up that need it.
         give_up(ours, hopeless)?;
         give_up(healthy, hopeless)?;
+        let (here, there) = (side::merged(&ours.replica)?, side::merged(&healthy.replica)?);
+        let facts = side::facts(&ours.replica, &here)?;
         if is_agreed(&here, &facts, &there) && !ours.replica.is_behind() && !healthy.replica.is_behind() {
             shows_the_fold(&ours.replica, &here, &facts)?;
             return shows_the_fold(&healthy.replica, &there, &side::facts(&healthy.replica, &there)?);
@@ -304,7 +307,7 @@ fn verifies<S: Store>(ours: &mut Side<S>) -> Result<(), Broken> {
     ours.input(Input::Verify { token: Token(u64::MAX) })?;
     match ours.outcomes.last() {
         Some(Outcome::Verified { faults: 0, .. }) => Ok(()),
-        other => Err(Broken::NotTheFold(format!("verifying it ended with {other:?}"))),
+        other => Err(Broken::Damaged(format!("{other:?}"))),
     }
 }
 

@@ -42,7 +42,8 @@ fn operator(at: &str, replica: &str, act: &str) -> String {
 
 #[test]
 fn a_dag_is_purged_here_and_there() {
-    let rest = [operator("10s", "r0", "purge\"\ndag = \"pins"), operator("25s", "r3", "purge\"\ndag = \"pins")].concat();
+    let rest =
+        [operator("10s", "r0", "purge\"\ndag = \"pins"), operator("25s", "r3", "purge\"\ndag = \"pins")].concat();
     takes_effect(FaultKind::Purge, 2, &rest);
 }
 

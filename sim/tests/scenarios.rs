@@ -62,7 +62,10 @@ fn a_wrong_file_gets_one_line_with_place_expectation_and_hint() {
         "[[hostile]]\nname = \"mal\"\nevery = \"1s\"\nacts = [\"odd-kees\"]",
         &["wrong.toml:6:9: ", "unknown variant", "did you mean `odd-keys`?"],
     );
-    check("[[operator]]\nat = \"1s\"\nreplica = \"ann\"\nact = \"purge\"", &["wrong.toml:6:7: ", "a purge of nothing", "`dag`"]);
+    check(
+        "[[operator]]\nat = \"1s\"\nreplica = \"ann\"\nact = \"purge\"",
+        &["wrong.toml:6:7: ", "a purge of nothing", "`dag`"],
+    );
     check(
         "[[operator]]\nat = \"1s\"\nreplica = \"ann\"\nact = \"verify\"\ndag = \"x\"",
         &["wrong.toml:7:7: ", "expected no `dag`"],

@@ -44,6 +44,8 @@ pub fn rot(script: &Script, stride: usize) -> Result<Tally, Failure> {
             match Default::over(Recorder::holding(damaged.clone())).map_err(Error::from).map_err(Broken::from) {
                 Ok(store) => match judge.after_crash(store, synced.0) {
                     Ok(()) => {}
+                    // A row that nothing has come by is found by who looks at all.
+                    Err(Broken::Damaged(_)) => tally.effective += 1,
                     Err(Broken::Fails(why)) if why.contains("damaged") => tally.effective += 1,
                     Err(broken) => return Err(Failure { place: place(), broken }),
                 },

@@ -48,6 +48,11 @@ impl Orders {
         });
     }
 
+    /// Whether there is anything to look at.
+    pub(super) fn are_left(&self) -> bool {
+        !self.left.is_empty() || !self.lost.is_empty()
+    }
+
     /// What was asked for is not being done any more: it was refused, or the process died.
     pub(super) const fn ask_again(&mut self) {
         self.is_asked = false;

@@ -12,8 +12,7 @@ use crate::{
 };
 use anabranch_core::{
     Bytes, Cid, Config, Effect, Error, Event, Input, Key, Marks, Outcome, Peer, Progress as Work, Replica, Timer, Token,
-    WhenBehind,
-    store::StoreError,
+    WhenBehind, store::StoreError,
 };
 use std::{collections::BTreeMap, time::Duration};
 
@@ -224,7 +223,10 @@ impl ReplicaProcess {
                         Effect::Finished { outcome, .. } => io.notice(Notice::Ended(outcome.clone())),
                         Effect::Committed { token: Token(operation), behind, .. } => {
                             let known = self.late.remove(operation);
-                            known.filter(|_| *behind == 0).into_iter().for_each(|known| io.notice(Notice::Waited(known)));
+                            known
+                                .filter(|_| *behind == 0)
+                                .into_iter()
+                                .for_each(|known| io.notice(Notice::Waited(known)));
                         }
                         _ => {}
                     }
@@ -321,7 +323,9 @@ impl Process for ReplicaProcess {
                 self.core = Some(core);
                 self.goes_on(work, io);
                 self.carry_out(&mut effects, io)?;
-                self.follow_orders(io)
+                // Not at once: the judges look at what is there first.
+                self.goes_on(if self.orders.are_left() { Work::More } else { Work::Done }, io);
+                Ok(())
             }
             Err(error) => {
                 let failed = self.failed(&error);
@@ -367,7 +371,8 @@ impl Process for ReplicaProcess {
 
     fn go_on(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
         self.goes_on = false;
-        self.step(Input::Continue, io)
+        self.step(Input::Continue, io)?;
+        self.follow_orders(io)
     }
 
     fn nobody(&mut self, body: Body, io: &mut Io<Notice>) -> Result<(), Failed> {

@@ -119,7 +119,8 @@ mod tests {
         ledger.author(Party(0), root, root_bytes);
         ledger.author(Party(0), Cid::of(&bytes), bytes.clone());
         ledger.merged(Party(0), &Cid::of(&bytes));
-        let judge = |ledger: &Ledger, kept| check_early(ledger, Party(0), &of(ledger, Party(0), &Facts::default()), kept);
+        let judge =
+            |ledger: &Ledger, kept| check_early(ledger, Party(0), &of(ledger, Party(0), &Facts::default()), kept);
         assert_eq!(judge(&ledger, 1), Ok(()));
         assert!(judge(&ledger, 0).is_err());
         ledger.merged(Party(0), &root);
