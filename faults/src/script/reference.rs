@@ -24,6 +24,8 @@ pub struct Reference {
     withheld: BTreeMap<Cid, usize>,
     /// Those of them that had been given up.
     given_up: BTreeMap<Cid, usize>,
+    /// Syncs at which a task was running: what could be merged waited for its turn, and a replica that is opened then does not wait.
+    busy: BTreeSet<usize>,
     /// What came of tasks and imports.
     outcomes: Vec<Outcome>,
     /// Commits acknowledged after a sync, or due to be.
@@ -69,10 +71,11 @@ impl Reference {
         Self::by(&self.merged, synced)
     }
 
-    /// What may be merged: what the next sync was to cover, too.
+    /// What may be merged: what the next sync was to cover, too; and what was held up by a task that was running then.
     #[must_use]
     pub fn may_be_merged(&self, synced: usize) -> BTreeSet<Cid> {
-        Self::by(&self.merged, synced + 1)
+        let idle = (synced..).find(|sync| !self.busy.contains(sync)).unwrap_or(synced);
+        Self::by(&self.merged, idle + 1)
     }
 
     /// Whether the block is known to break a rule.
@@ -138,12 +141,19 @@ impl<S: Store> Watch<S> for Reference {
 
     fn synced(&mut self, n: usize, run: &Run<S>) -> Result<(), Error> {
         note(&mut self.merged, n, &run.ours.merged);
+        if !run.ours.is_rebuilding() {
+            // What a rebuild was the first to merge was not told.
+            note(&mut self.merged, n, side::merged(&run.ours.replica)?.keys());
+        }
         note(&mut self.due, n, &run.received);
         note(&mut self.served, n, run.served.keys());
         note(&mut self.doomed, n, &run.doomed);
         note(&mut self.withheld, n, run.withheld.keys());
         let given_up = run.withheld.iter().filter(|(_, withheld)| withheld.is_given_up);
         note(&mut self.given_up, n, given_up.map(|(cid, _)| cid));
+        if run.ours.replica.task().is_some() {
+            self.busy.insert(n);
+        }
         self.outcomes.clone_from(&run.ours.outcomes);
         self.blocks.extend(run.served.clone());
         self.syncs = n + 1;
