@@ -293,6 +293,10 @@ impl<'a> Anabranch<'a> {
                 scene.panel.ask(Oracle::StateIsFold, Some(replica), scene.now, || found)?;
             }
             Outcome::Rebuilt { .. } if !process.is_tainted() => {
+                // What it is the first to merge (it waited for its turn, or was given up and came back) it does not tell of.
+                for cid in process.core().and_then(|core| oracles::merged(core).ok()).unwrap_or_default() {
+                    self.ledger.merged(replica, &cid);
+                }
                 let is_new = self.unseen[replica.index()].unwrap_or(false);
                 self.seen(replica, process, is_new, scene)?;
             }
