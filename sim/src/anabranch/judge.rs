@@ -393,7 +393,8 @@ impl System for Anabranch<'_> {
             self.followers.may_be_lost(replica);
         }
         self.seen(replica, process, was_wiped, scene)?;
-        let Some(core) = process.core().filter(|_| !was_wiped && !process.is_tainted() && !process.is_in_between()) else {
+        let Some(core) = process.core().filter(|_| !was_wiped && !process.is_tainted() && !process.is_in_between())
+        else {
             return Ok(());
         };
         let observed = Observed::of(core).unwrap_or_default();

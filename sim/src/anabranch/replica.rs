@@ -11,8 +11,8 @@ use crate::{
     workload::Action,
 };
 use anabranch_core::{
-    Bytes, Cid, Config, Effect, Error, Event, Input, Key, Marks, Outcome, Peer, Progress as Work, Replica, Timer, Token,
-    WhenBehind, store::StoreError,
+    Bytes, Cid, Config, Effect, Error, Event, Input, Key, Marks, Outcome, Peer, Progress as Work, Replica, Timer,
+    Token, WhenBehind, store::StoreError,
 };
 use std::{collections::BTreeMap, time::Duration};
 
