@@ -97,7 +97,7 @@ impl Hash for Rows {
 
 #[cfg(test)]
 mod tests {
-    extern crate std;
+    extern crate std as host;
 
     use super::*;
     use alloc::{collections::BTreeMap, vec::Vec};
@@ -148,7 +148,7 @@ mod tests {
     }
 
     fn hash(rows: &Rows) -> u64 {
-        let mut hasher = std::hash::DefaultHasher::new();
+        let mut hasher = host::hash::DefaultHasher::new();
         rows.hash(&mut hasher);
         hasher.finish()
     }
