@@ -1,4 +1,4 @@
-//! Purging a DAG: what goes, what comes back, what stays decided. The rows of go-hazards about named DAGs are here too.
+//! Purging a DAG: what goes, what comes back, what stays decided. The rows of docs/hazards.md about named DAGs are here too.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod support;

@@ -126,7 +126,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     fn merged(&mut self, cid: Cid, height: u64, dag: DagName, void: bool) {
         self.counts.merged += 1;
         self.counts.height_max = self.counts.height_max.max(height);
-        // A rebuild merges nothing that was not merged before.
+        // A rebuild merges anew, and seldom for the first time: which it was cannot be told of a damaged store. `Rebuilt` tells of all.
         if !self.is_rebuilding() {
             self.out.push(Effect::Notify(Event::Merged { cid, height, dag, void }));
         }
