@@ -111,6 +111,7 @@ fn whatever_a_swarm_draws_is_written_read_and_run_again() {
                 [[power_cut]]\nat = \"1s\"\nreplica = \"r1\"\nwrite = 7\n\
                 [[disk_fault]]\nat = \"500ms\"\nreplica = \"r2\"\nharm = \"bit-rot\"\n\
                 [[disk_fault]]\nat = \"500ms\"\nreplica = \"r3\"\nharm = \"misdirected-read\"\n\
+                [[disk_fault]]\nat = \"500ms\"\nreplica = \"r0\"\nharm = \"misdirected-write\"\n\
                 [churn]\ncrash_every = \"400ms\"\ndown = \"100ms\"\n[swarm]\noff = 0.6\nfamilies = [\"loss\", \"membership\"]\n";
     (200..224).for_each(|seed| round_trip(&base(more), seed, &mut had));
 
