@@ -3,7 +3,7 @@
 
 mod histories;
 
-use histories::{Answer, anabranch, scratch};
+use histories::{Answer, anabranch, scratch, text};
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -23,19 +23,10 @@ at = \"1s\"
 groups = { a = [\"r0\"], b = [\"r1\", \"r2\"] }
 ";
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// A folder with a scenario and the folder of a failure.
 fn failure(name: &str) -> (PathBuf, PathBuf, PathBuf) {
-    let folder = scratch(name);
-    let file = folder.join("slow.toml");
-    fs::write(&file, SLOW).unwrap();
-    let failures = folder.join("failures");
-    let answer = anabranch(["run", text(&file), "--seed", "1", "--failures", text(&failures)]);
-    assert_eq!(answer.code, Some(3), "{}{}", answer.out, answer.err);
-    (folder, file, failures.join("slow-1"))
+    let (file, kept) = histories::failure(name, SLOW, 1);
+    (file.parent().unwrap().to_owned(), file, kept)
 }
 
 /// Every file and folder below this one.

@@ -3,7 +3,7 @@
 
 mod histories;
 
-use histories::{Answer, anabranch, scratch};
+use histories::{Answer, anabranch, scratch, text};
 use serde_json::Value;
 use std::{
     fs,
@@ -36,21 +36,9 @@ down = \"1s\"
 
 const GOOD: &str = "name = \"good\"\nreplicas = 2\nduration = \"2s\"\n";
 
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
-
 /// A scenario file in a folder of its own, and the folder of its failure.
 fn failure(name: &str) -> (PathBuf, PathBuf) {
-    let folder = scratch(name);
-    let file = folder.join("slow.toml");
-    fs::write(&file, SLOW).unwrap();
-    let failures = folder.join("failures");
-    let answer = anabranch(["run", text(&file), "--seed", "7", "--failures", text(&failures)]);
-    assert_eq!(answer.code, Some(3), "{}{}", answer.out, answer.err);
-    let kept = failures.join("slow-7");
-    assert!(answer.out.contains(&format!("kept: {}", kept.display())), "{}", answer.out);
-    (file, kept)
+    histories::failure(name, SLOW, 7)
 }
 
 #[track_caller]

@@ -5,7 +5,7 @@
 mod histories;
 
 use anabranch_sim::scenario::Scenario;
-use histories::{Answer, anabranch, scratch};
+use histories::{Answer, anabranch, scratch, text};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -15,6 +15,9 @@ use std::{
     thread,
     time::Duration,
 };
+
+/// What is done before this cannot be stopped in the middle.
+const SOONEST: Duration = Duration::from_millis(1);
 
 /// Some seeds of it fail, for want of time to converge.
 const SLOW: &str = "\
@@ -34,10 +37,6 @@ at = \"2s\"
 replica = \"r3\"
 down = \"1s\"
 ";
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
 
 /// Starts the program, gives it so much time, and presses Ctrl-C (or worse).
 fn interrupted(arguments: &[&str], after: Duration, signal: &str) -> Answer {
@@ -103,9 +102,14 @@ fn a_shrink_that_is_stopped_goes_on_to_the_same_end() {
         kills += u32::from(signal == "-KILL");
         let answer = interrupted(&arguments, patience, signal);
         match answer.code {
-            Some(0) => break answer,
+            Some(0) if stops > 0 || patience < SOONEST => break answer,
+            // It was done before: again, and sooner.
+            Some(0) => {
+                fs::remove_file(&target).unwrap();
+                patience = patience * 2 / 3;
+            }
             // It was not even listening yet, or it was killed.
-            None => patience *= 2,
+            None => patience = patience * 5 / 4,
             Some(_) => {
                 was_interrupted(&answer, "the same command goes on from there");
                 stops += 1;
@@ -188,8 +192,12 @@ fn a_campaign_that_is_stopped_goes_on_to_the_same_end() {
         let arguments = arguments("--out", &parts);
         let answer = interrupted(&arguments.each_ref().map(String::as_str), patience, "-INT");
         match answer.code {
-            Some(3) => break answer,
-            None => patience *= 2,
+            Some(3) if stops > 0 || patience < SOONEST => break answer,
+            Some(3) => {
+                fs::remove_dir_all(&parts).unwrap();
+                patience = patience * 2 / 3;
+            }
+            None => patience = patience * 5 / 4,
             Some(_) => {
                 was_interrupted(&answer, "is kept; the same command goes on");
                 stops += 1;

@@ -9,7 +9,8 @@ use anabranch_core::{
 };
 use anabranch_sim::{
     car::{self, Car},
-    dag, fold,
+    dag,
+    fold::{self, Facts, Folded, fold_with},
 };
 use rand_chacha::{
     ChaCha8Rng,
@@ -270,4 +271,30 @@ fn a_chain_of_5_000_blocks_is_merged_in_a_drawn_order() {
     let (world, blocks) = chain(5_000);
     let car = Car { roots: vec![blocks[4_999].0], blocks, ..Car::default() };
     assert_eq!(dag::merge_car(&car, 1).unwrap().summary, dag::Summary::from(&world.fold()));
+}
+
+/// The fold that judges operators: stubs count for ancestry and height, and for nothing else.
+#[test]
+fn a_fold_over_stubs_and_blocks_that_were_given_up() {
+    let mut world = World::default();
+    let root = world.block(&[], 1, &[("k", "old")], &[]);
+    let pin = world.named("pins", &[root], 2, &[("k", "pin")], &[("k", root)]);
+    let upon = world.named("pins", &[pin], 3, &[("other", "1")], &[]);
+    let blocks = &world.0;
+    let value = |folded: &Folded| folded.state.get(&Key::new("k")).cloned();
+
+    let folded = fold_with(blocks, &Facts::default());
+    assert_eq!(value(&folded).as_deref(), Some(&b"pin"[..]));
+    let facts = Facts { purged: [(pin, 2)].into(), ..Facts::default() };
+    let folded = fold_with(blocks, &facts);
+    assert_eq!(value(&folded).as_deref(), Some(&b"old"[..]), "what the purged block removed is back");
+    assert_eq!(folded.heights[&upon], 3, "its height is remembered");
+    assert!(folded.missing.is_empty() && folded.unmerged.is_empty());
+
+    // The parent is given up: the child is as high as it declares.
+    let lost: BTreeMap<Cid, Bytes> = [(upon, blocks[&upon].clone())].into();
+    assert_eq!(fold_with(&lost, &Facts::default()).missing, [pin].into());
+    let facts = Facts { abandoned: [pin].into(), ..Facts::default() };
+    let folded = fold_with(&lost, &facts);
+    assert_eq!((folded.heights[&upon], folded.misdeclared, folded.missing.len()), (3, 0, 0));
 }

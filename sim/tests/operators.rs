@@ -1,17 +1,11 @@
 //! Operators of the scenario format: each act takes effect, is survived, and is judged.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use anabranch_core::{
-    Bytes, Cid, DagName, Key,
-    wire::{Block, Delta, Element, Tombstone},
-};
 use anabranch_sim::{
-    fold::{Facts, fold_with},
     outcome::{RunReport, Verdict},
     run,
     scenario::{FaultKind, Scenario},
 };
-use std::collections::BTreeMap;
 
 /// Runs four replicas that crash now and then, with this in addition, under a few seeds: all pass, and the same again.
 fn passes(rest: &str) -> Vec<RunReport> {
@@ -89,41 +83,4 @@ fn what_nobody_serves_is_given_up() {
         "{}",
         report.verdict
     );
-}
-
-fn block(links: &[Cid], priority: u64, dag: &str, puts: &[(&str, &str)], removals: &[(&str, Cid)]) -> Bytes {
-    let element = |(key, value): &(&str, &str)| Element { key: Key::new(key), value: value.to_string().into() };
-    let tombstone = |(key, target): &(&str, Cid)| Tombstone { key: Key::new(key), target: *target };
-    let delta = Delta {
-        elements: puts.iter().map(element).collect(),
-        tombstones: removals.iter().map(tombstone).collect(),
-        priority,
-        dag: DagName::new(dag),
-    };
-    Block::encode(links, &delta)
-}
-
-/// The fold that judges operators: stubs count for ancestry and height, and for nothing else.
-#[test]
-fn a_fold_over_stubs_and_blocks_that_were_given_up() {
-    let root = block(&[], 1, "", &[("k", "old")], &[]);
-    let pin = block(&[Cid::of(&root)], 2, "pins", &[("k", "pin")], &[("k", Cid::of(&root))]);
-    let upon = block(&[Cid::of(&pin)], 3, "pins", &[("other", "1")], &[]);
-    let blocks: BTreeMap<Cid, Bytes> = [&root, &pin, &upon].map(|bytes| (Cid::of(bytes), bytes.clone())).into();
-    let value = |folded: &anabranch_sim::fold::Folded| folded.state.get(&Key::new("k")).cloned();
-
-    let folded = fold_with(&blocks, &Facts::default());
-    assert_eq!(value(&folded).as_deref(), Some(&b"pin"[..]));
-    let facts = Facts { purged: [(Cid::of(&pin), 2)].into(), ..Facts::default() };
-    let folded = fold_with(&blocks, &facts);
-    assert_eq!(value(&folded).as_deref(), Some(&b"old"[..]), "what the purged block removed is back");
-    assert_eq!(folded.heights[&Cid::of(&upon)], 3, "its height is remembered");
-    assert!(folded.missing.is_empty() && folded.unmerged.is_empty());
-
-    // The parent is given up: the child is as high as it declares.
-    let lost: BTreeMap<Cid, Bytes> = [(Cid::of(&upon), upon.clone())].into();
-    assert_eq!(fold_with(&lost, &Facts::default()).missing, [Cid::of(&pin)].into());
-    let facts = Facts { abandoned: [Cid::of(&pin)].into(), ..Facts::default() };
-    let folded = fold_with(&lost, &facts);
-    assert_eq!((folded.heights[&Cid::of(&upon)], folded.misdeclared, folded.missing.len()), (3, 0, 0));
 }

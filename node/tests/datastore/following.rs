@@ -1,6 +1,6 @@
 //! The feed, what keeps a replica behind, walks, crashes and closing.
 
-use crate::support::{fast, rows, until};
+use crate::support::{export_without_the_first, fast, rows, until};
 use anabranch::{Batch, Error, FeedToken, LocalNetwork, LocalNetworkOptions, Options, Peer, WhenBehind};
 use std::{collections::BTreeSet, io::BufRead, process::Stdio, time::Duration};
 
@@ -87,12 +87,7 @@ async fn what_keeps_a_replica_behind_is_told() {
     let source = fast().network(network.join()).memory().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("part.car");
-    let lost = source.put("/a", "1").await.unwrap().blocks[0];
-    source.put("/b", "2").await.unwrap();
-    source.export(&file, None).await.unwrap();
-    let mut car = anabranch_car::read(&file).unwrap();
-    car.blocks.retain(|(cid, _)| *cid != lost);
-    anabranch_car::write(&car.roots, &car.blocks, &mut std::fs::File::create(&file).unwrap()).unwrap();
+    let lost = export_without_the_first(&source, &file).await;
     network.connect(Peer(1), false);
     let store = fast().network(network.join()).memory().await.unwrap();
     store.import(&file).await.unwrap();

@@ -1,7 +1,10 @@
 //! What the tests share.
 
-use anabranch::{Builder, Datastore, MergeAll, Query, Row};
-use std::time::{Duration, Instant};
+use anabranch::{Builder, Cid, Datastore, MergeAll, Query, Row};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 /// The longest that anything in a test may take before it counts as hung.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -40,4 +43,15 @@ pub(crate) async fn converged(stores: &[Datastore]) {
         true
     })
     .await;
+}
+
+/// Writes all blocks of a datastore to a file, but for the one that its first put here makes: that one's CID.
+pub(crate) async fn export_without_the_first(source: &Datastore, file: &Path) -> Cid {
+    let lost = source.put("/a", "1").await.unwrap().blocks[0];
+    source.put("/b", "2").await.unwrap();
+    source.export(file, None).await.unwrap();
+    let mut car = anabranch_car::read(file).unwrap();
+    car.blocks.retain(|(cid, _)| *cid != lost);
+    anabranch_car::write(&car.roots, &car.blocks, &mut std::fs::File::create(file).unwrap()).unwrap();
+    lost
 }

@@ -1,6 +1,6 @@
 //! Purge, rebuild and abandon, as an operator uses them.
 
-use crate::support::{converged, fast, rows, until};
+use crate::support::{converged, export_without_the_first, fast, rows, until};
 use anabranch::{Batch, Cid, DagName, Error, LocalNetwork, Outcome, Refusal};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -56,12 +56,7 @@ async fn a_block_that_nobody_serves_is_abandoned() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("part.car");
     let source = fast().memory().await.unwrap();
-    let lost = source.put("/a", "1").await.unwrap().blocks[0];
-    source.put("/b", "2").await.unwrap();
-    source.export(&file, None).await.unwrap();
-    let mut car = anabranch_car::read(&file).unwrap();
-    car.blocks.retain(|(cid, _)| *cid != lost);
-    anabranch_car::write(&car.roots, &car.blocks, &mut std::fs::File::create(&file).unwrap()).unwrap();
+    let lost = export_without_the_first(&source, &file).await;
     let store = fast().memory().await.unwrap();
     assert_eq!(store.import(&file).await.unwrap().pending, 1);
     assert!(store.is_behind().await.unwrap());

@@ -66,6 +66,24 @@ impl Answer {
     }
 }
 
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+/// Runs a scenario, named `slow`, that does not converge with this seed: its file, and the folder in which the failure is kept.
+#[track_caller]
+pub fn failure(name: &str, slow: &str, seed: u64) -> (PathBuf, PathBuf) {
+    let file = scratch(name).join("slow.toml");
+    std::fs::write(&file, slow).unwrap();
+    let failures = file.with_file_name("failures");
+    let answer = anabranch(["run", text(&file), "--seed", &seed.to_string(), "--failures", text(&failures)]);
+    assert_eq!(answer.code, Some(3), "{}{}", answer.out, answer.err);
+    let kept = failures.join(format!("slow-{seed}"));
+    assert!(answer.out.contains(&format!("kept: {}", kept.display())), "{}", answer.out);
+    (file, kept)
+}
+
 /// A folder of its own for a test, empty.
 pub fn scratch(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
