@@ -205,7 +205,8 @@ impl fmt::Display for Refusal {
 /// Something that a program or a test may want to know.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
-    /// A block was merged, a local one too. Of what a rebuild merges there is none, not even of what it is the first to merge: its end is told instead, and the change feed begins a new epoch.
+    /// A block was merged, a local one too. A rebuild tells none of what it merges, not even of what it is the first to merge: it tells
+    /// its end, and the change feed begins a new epoch.
     Merged {
         /// The block.
         cid: Cid,

@@ -1,6 +1,6 @@
 //! Announcing heads: rounds, what others announced, and answers to those that lag.
 
-use crate::{Cid, Config, Effect, Mark, Marks, Timer};
+use crate::{Cid, Config, Effect, Mark, Marks, Timer, mark::Trail};
 use alloc::{collections::BTreeMap, vec::Vec};
 use core::{ops::RangeInclusive, time::Duration};
 
@@ -25,9 +25,15 @@ struct Heard {
 pub(crate) struct Gossip {
     heads: BTreeMap<Cid, Heard>,
     answer_due: bool,
+    trail: Trail,
 }
 
 impl Gossip {
+    /// The places that were reached.
+    pub(crate) const fn marks(&self) -> Marks {
+        self.trail.0
+    }
+
     /// Someone announced one of our heads.
     pub(crate) fn heard(&mut self, head: Cid) {
         let answered = self.answer_due;
@@ -55,9 +61,9 @@ impl Gossip {
     }
 
     /// Whether a head belongs in the answer that is due now.
-    pub(crate) fn answers_with(&self, head: &Cid, marks: &mut Marks) -> bool {
+    pub(crate) fn answers_with(&mut self, head: &Cid) -> bool {
         let answers = !self.heads.get(head).is_some_and(|heard| heard.answered);
-        marks.hit(if answers { Mark::LaggardAnswered } else { Mark::AnswerSpared });
+        self.trail.0.hit(if answers { Mark::LaggardAnswered } else { Mark::AnswerSpared });
         answers
     }
 
@@ -69,11 +75,11 @@ impl Gossip {
     }
 
     /// Whether a head belongs in this round. To be asked once a head and round.
-    pub(crate) fn round_takes(&mut self, head: &Cid, marks: &mut Marks) -> bool {
+    pub(crate) fn round_takes(&mut self, head: &Cid) -> bool {
         let Some(known) = self.heads.get_mut(head) else { return true };
         let skip = known.heard && known.skips < SKIPS_MAX;
         if known.heard {
-            marks.hit(if skip { Mark::HeadLeftOut } else { Mark::HeadNotStarved });
+            self.trail.0.hit(if skip { Mark::HeadLeftOut } else { Mark::HeadNotStarved });
         }
         known.heard = false;
         known.skips = if skip { known.skips + 1 } else { 0 };

@@ -118,28 +118,16 @@ pub(crate) fn cover<S: Read>(
     node: &Node,
     gone: &mut Vec<Cid>,
 ) -> Result<(), Error> {
-    let (mut below, mut seen) = (Vec::from([(*parent, node.clone())]), BTreeSet::new());
-    while let Some((cid, node)) = below.pop() {
-        match node {
-            Node::Good { height, dag: of, .. } if of == *dag => {
-                let key = row_key(dag, height, &cid);
-                if rows.get(Table::Heads, &key)?.is_some() {
-                    rows.remove(Table::Heads, key);
-                    counts.heads -= 1;
-                    if cid != *parent {
-                        rows.hit(Mark::HeadBelowVoid);
-                    }
-                    gone.push(cid);
-                }
+    for (cid, node) in reach(rows, parent, node)? {
+        let Node::Good { height, dag: of, .. } = node else { continue };
+        let key = row_key(dag, height, &cid);
+        if of == *dag && rows.get(Table::Heads, &key)?.is_some() {
+            rows.remove(Table::Heads, key);
+            counts.heads -= 1;
+            if cid != *parent {
+                rows.hit(Mark::HeadBelowVoid);
             }
-            Node::Void { heads, through, .. } => {
-                for cid in heads.into_iter().chain(through) {
-                    if seen.insert(cid) {
-                        below.push((cid, merged(rows, &cid)?));
-                    }
-                }
-            }
-            _ => {}
+            gone.push(cid);
         }
     }
     Ok(())

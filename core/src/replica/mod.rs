@@ -162,7 +162,7 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
                 return Ok(());
             }
             step.log.keep(step.config.feed, &step.rows)?;
-            step.announce_all(|_, _, _| true)?;
+            step.announce_all(|_, _| true)?;
             step.load_obligations()
         })?;
         Ok(replica)
@@ -470,7 +470,7 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
 
     /// The places that it has reached since it was opened.
     pub const fn marks(&self) -> Marks {
-        self.trail.0.and(self.fetch.marks())
+        self.trail.0.and(self.fetch.marks()).and(self.gossip.marks())
     }
 
     /// Numbers about this replica.

@@ -100,16 +100,15 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
     /// Announces the heads that `takes` lets through, in as few messages as fit.
     pub(crate) fn announce_all(
         &mut self,
-        mut takes: impl FnMut(&mut Gossip, &crate::Head, &mut Marks) -> bool,
+        mut takes: impl FnMut(&mut Gossip, &crate::Head) -> bool,
     ) -> Result<(), Error> {
-        let (mut heads, mut marks) = (Vec::new(), Marks::default());
+        let mut heads = Vec::new();
         for (key, row) in self.rows.scan(Table::Heads, &[], &[], usize::MAX)? {
             let (head, _) = heads::decode(&key, &row)?;
-            if takes(self.gossip, &head, &mut marks) {
+            if takes(self.gossip, &head) {
                 heads.push(head);
             }
         }
-        self.rows.hit_all(marks);
         let heads = heads.iter().map(|head| (head.cid, &head.dag));
         self.out.extend(wire::encode_announcements(heads, BROADCAST_BYTES_MAX).into_iter().map(Effect::Broadcast));
         Ok(())
@@ -118,12 +117,12 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
     /// A round of announcing our heads, those left out that others announced since the last one.
     pub(super) fn announce_round(&mut self) -> Result<(), Error> {
         gossip::set_round(self.config, self.out);
-        self.announce_all(|gossip, head, marks| gossip.round_takes(&head.cid, marks))
+        self.announce_all(|gossip, head| gossip.round_takes(&head.cid))
     }
 
     /// Announces our heads to someone who lags, unless others did.
     pub(super) fn answer(&mut self) -> Result<(), Error> {
-        self.announce_all(|gossip, head, marks| gossip.answers_with(&head.cid, marks))?;
+        self.announce_all(|gossip, head| gossip.answers_with(&head.cid))?;
         self.gossip.answered();
         Ok(())
     }

@@ -42,11 +42,6 @@ impl<'s, S: Read> Txn<'s, S> {
         self.marks.hit(mark);
     }
 
-    /// Notes that all these are reached.
-    pub(crate) const fn hit_all(&mut self, marks: Marks) {
-        self.marks.hit_all(marks);
-    }
-
     /// The places that were reached.
     pub(crate) const fn marks(&self) -> Marks {
         self.marks

@@ -181,7 +181,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 }
 
 /// The block of a row whose key is a digest.
-pub(super) fn cid_of(key: &Bytes) -> Result<Cid, Error> {
-    let digest = key.as_ref().try_into();
+pub(super) fn cid_of(key: &[u8]) -> Result<Cid, Error> {
+    let digest = key.try_into();
     digest.map(Cid::from_digest).map_err(|_| Error::Corrupt(format!("a row's key of {} bytes is no digest", key.len())))
 }

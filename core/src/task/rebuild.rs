@@ -369,7 +369,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         });
         let (blocks, owed) = (self.counts.merged, self.counts.obligations);
         self.finish(|TaskStatus { faults, .. }| Outcome::Rebuilt { blocks, damaged: *faults, owed })?;
-        self.announce_all(|_, _, _| true)?;
+        self.announce_all(|_, _| true)?;
         match next {
             Some((TaskKind::Purge(dag), token)) => self.begin_purge(token, dag),
             Some((TaskKind::Verify, token)) => {

@@ -173,6 +173,13 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         Ok(row.ok().flatten())
     }
 
+    /// What is kept of a block, where that can be read.
+    fn readable_node(&self, key: &[u8]) -> Result<Option<(Cid, Node)>, Error> {
+        let row = self.rows.get_or_damage(Table::Nodes, key)?.ok().flatten();
+        let node = |row: Bytes| cid_of(key).and_then(|cid| Ok((cid, node::decode_row(&cid, &row)?)));
+        Ok(row.and_then(|row| node(row).ok()))
+    }
+
     // ---- blocks
 
     fn verify_block(&mut self, key: &Bytes) -> Result<u64, Error> {
@@ -249,10 +256,8 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     // ---- heads and stubs
 
     fn verify_head(&mut self, key: &Bytes) -> Result<u64, Error> {
-        let row = self.rows.get_or_damage(Table::Nodes, key)?.ok().flatten();
-        let node = cid_of(key).and_then(|cid| Ok((cid, row.map(|row| node::decode_row(&cid, &row)).transpose()?)));
         // What cannot be read was told.
-        let Ok((cid, Some(node))) = node else { return Ok(0) };
+        let Some((cid, node)) = self.readable_node(key)? else { return Ok(0) };
         let Node::Good { dag, .. } = &node else { return Ok(0) };
         let is_covered = self.rows.get(Table::Derive, &covered_key(&cid, dag))?.is_some();
         match heads::is_head(&self.rows, &cid, &node) {
@@ -269,8 +274,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let is_right = match heads::decode(key, &row) {
             Ok((head, declared)) => {
                 let wanted = Node::Good { height: head.height, declared, dag: head.dag };
-                let node = self.rows.get_or_damage(Table::Nodes, head.cid.digest())?.ok().flatten();
-                node.and_then(|row| node::decode_row(&head.cid, &row).ok()) == Some(wanted)
+                self.readable_node(head.cid.digest())? == Some((head.cid, wanted))
             }
             Err(_) => false,
         };
@@ -282,9 +286,8 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// That a stub's node says the same was looked at; here, that it has one.
     fn verify_stub_row(&mut self, key: &Bytes) -> Result<u64, Error> {
-        let node = self.rows.get_or_damage(Table::Nodes, key)?.ok().flatten();
-        let node = node.and_then(|row| node::decode_row(&cid_of(key).ok()?, &row).ok());
-        if !node.is_some_and(|node| matches!(node, Node::Purged { .. }) || node.is_abandoned()) {
+        let node = self.readable_node(key)?;
+        if !node.is_some_and(|(_, node)| matches!(node, Node::Purged { .. }) || node.is_abandoned()) {
             self.damage(Damage::Row { table: Table::Stubs, key: key.clone() });
         }
         Ok(0)
