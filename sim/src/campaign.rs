@@ -3,6 +3,7 @@
 use crate::{
     failure::COMMIT,
     outcome::{FaultCount, RunReport},
+    reached::Reached,
     scenario::FaultKind,
     signature::Signature,
 };
@@ -124,7 +125,7 @@ pub struct State {
     /// Faults by kind.
     pub faults: BTreeMap<FaultKind, FaultCount>,
     /// The marks of the code under test, and in how many runs each was reached.
-    pub marks: BTreeMap<String, u64>,
+    pub marks: Reached,
     /// Failures by kind.
     pub kinds: Vec<Kind>,
 }
@@ -144,7 +145,7 @@ impl State {
             simulated_s: 0.0,
             wall_s: 0.0,
             faults: BTreeMap::new(),
-            marks: BTreeMap::new(),
+            marks: Reached::default(),
             kinds: Vec::new(),
         }
     }
@@ -159,15 +160,7 @@ impl State {
             sum.requested += count.requested;
             sum.effective += count.effective;
         }
-        for (mark, is_reached) in &report.marks {
-            *self.marks.entry((*mark).to_owned()).or_default() += u64::from(*is_reached);
-        }
-    }
-
-    /// The marks that no run has reached.
-    #[must_use]
-    pub fn missed(&self) -> Vec<&str> {
-        self.marks.iter().filter(|(_, runs)| **runs == 0).map(|(mark, _)| mark.as_str()).collect()
+        self.marks.count(&report.marks);
     }
 
     /// Counts a failure; says whether it is the fastest of its kind so far, and which folder it takes the place of.
@@ -213,9 +206,7 @@ impl State {
             sum.requested += count.requested;
             sum.effective += count.effective;
         }
-        for (mark, runs) in &other.marks {
-            *self.marks.entry(mark.clone()).or_default() += runs;
-        }
+        self.marks.add(&other.marks);
         let mut better = Vec::new();
         for kind in &other.kinds {
             match self.kinds.iter_mut().find(|own| own.signature == kind.signature) {

@@ -6,6 +6,7 @@
 
 use anabranch_core::{
     Bytes, Cid, DagName, Key,
+    limits::PRIORITY_DECLARED_END,
     wire::{Block, Delta},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,9 +43,6 @@ pub struct Facts {
     /// Void blocks that are merged whatever descends from them: what they were merged for may be purged.
     pub void: BTreeSet<Cid>,
 }
-
-/// Declared heights from here on are nonsense.
-const DECLARED_END: u64 = 1 << 62;
 
 impl Facts {
     /// The height of a block that is decided; 0 for an abandoned one.
@@ -148,7 +146,7 @@ fn heights(blocks: &BTreeMap<Cid, Block>, facts: &Facts) -> BTreeMap<Cid, u64> {
         let mut height = 1 + block.links.iter().map(known).max().unwrap_or(0);
         if block.links.iter().any(|parent| facts.abandoned.contains(parent)) {
             let declared = block.delta.as_ref().map_or(0, |delta| delta.priority);
-            height = height.max(if declared < DECLARED_END { declared } else { 0 });
+            height = height.max(if declared < PRIORITY_DECLARED_END { declared } else { 0 });
         }
         heights.insert(cid, height);
         for child in children.get(&cid).into_iter().flatten() {

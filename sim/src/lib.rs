@@ -26,6 +26,7 @@ pub mod oracles;
 pub mod outcome;
 pub mod plan;
 pub mod process;
+pub mod reached;
 pub mod record;
 pub mod run;
 pub mod scenario;

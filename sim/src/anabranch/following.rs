@@ -56,7 +56,13 @@ impl Followers {
         let Some(core) = process.core() else { return Ok(()) };
         let is_synced = core.store().unsynced() == 0;
         let kept = &mut self.0[replica.index()];
-        let mut follower = kept.clone();
+        let mut unkept;
+        let follower = if is_synced {
+            kept
+        } else {
+            unkept = kept.clone();
+            &mut unkept
+        };
         let (who, now) = (Some(replica), scene.now);
         for _ in 0..pages {
             let Some(token) = follower.token() else { break };
@@ -76,11 +82,8 @@ impl Followers {
                 break;
             }
         }
-        if is_synced {
-            if let (None, Ok(token)) = (follower.token(), core.feed_token()) {
-                follower.begin(token, &observed.state);
-            }
-            *kept = follower;
+        if is_synced && let (None, Ok(token)) = (follower.token(), core.feed_token()) {
+            follower.begin(token, &observed.state);
         }
         Ok(())
     }

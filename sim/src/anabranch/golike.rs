@@ -101,7 +101,8 @@ impl GoPeer {
                 delta.elements.push(wire::Element { key, value });
             }
         }
-        delta.priority = 1 + self.heads.values().copied().filter(|priority| *priority < 1 << 62).max().unwrap_or(0);
+        let believed = self.heads.values().copied().filter(|priority| *priority < limits::PRIORITY_DECLARED_END);
+        delta.priority = 1 + believed.max().unwrap_or(0);
         let links: Vec<Cid> = self.heads.keys().copied().take(100).collect();
         let bytes = wire::Block::encode(&links, &delta);
         let cid = Cid::of(&bytes);

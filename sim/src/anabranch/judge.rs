@@ -241,9 +241,16 @@ impl<'a> Anabranch<'a> {
     }
 
     /// A replica is there, as it is on its disk: after a crash, or after a rebuild. If its disk is another one, it begins anew.
-    fn seen(&mut self, replica: Party, process: &Peer, is_new: bool, scene: &mut Scene<'_, '_>) -> Result<(), Stop> {
+    fn seen(
+        &mut self,
+        replica: Party,
+        process: &Peer,
+        observed: &Observed,
+        is_new: bool,
+        scene: &mut Scene<'_, '_>,
+    ) -> Result<(), Stop> {
         let Some(core) = process.core() else { return Ok(()) };
-        self.listeners[replica.index()] = Listener::new(&Observed::of(core).unwrap_or_default());
+        self.listeners[replica.index()] = Listener::new(observed);
         let there = oracles::merged(core).and_then(|merged| Ok((merged, oracles::facts(core)?)));
         let (merged, facts) = match there {
             Ok(there) => there,
@@ -298,7 +305,7 @@ impl<'a> Anabranch<'a> {
                     self.ledger.merged(replica, &cid);
                 }
                 let is_new = self.unseen[replica.index()].unwrap_or(false);
-                self.seen(replica, process, is_new, scene)?;
+                self.seen(replica, process, &shown(process), is_new, scene)?;
             }
             Outcome::Purged { .. } | Outcome::Abandoned { .. } => {
                 let decided = process.core().map(oracles::facts);
@@ -392,12 +399,11 @@ impl System for Anabranch<'_> {
         if process.core().is_some_and(|core| core.marks().has(Mark::Upgraded)) {
             self.followers.may_be_lost(replica);
         }
-        self.seen(replica, process, was_wiped, scene)?;
-        let Some(core) = process.core().filter(|_| !was_wiped && !process.is_tainted() && !process.is_in_between())
-        else {
+        let observed = shown(process);
+        self.seen(replica, process, &observed, was_wiped, scene)?;
+        if was_wiped || process.is_tainted() || process.is_in_between() {
             return Ok(());
-        };
-        let observed = Observed::of(core).unwrap_or_default();
+        }
         self.followers.read(replica, process, &observed, usize::MAX, scene)
     }
 
@@ -538,6 +544,11 @@ impl System for Anabranch<'_> {
             state: state_digest(&observed),
         }
     }
+}
+
+/// What a process shows; nothing where it has no core, or one that cannot be read.
+fn shown(process: &Peer) -> Observed {
+    process.core().and_then(|core| Observed::of(core).ok()).unwrap_or_default()
 }
 
 /// What is merged, and what was, in order of the CIDs.

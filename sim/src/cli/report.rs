@@ -2,7 +2,6 @@
 
 use super::{
     exit::{Code, Stop},
-    marks::Reached,
     out::Out,
     run::{Finished, Outcome},
     text::{count, number, simulated, speed, time},
@@ -10,6 +9,7 @@ use super::{
 use anabranch_sim::{
     oracles::Oracle,
     outcome::{FaultCount, RunReport},
+    reached::Reached,
     scenario::{FaultKind, Scenario, Suspension},
 };
 use std::{
@@ -46,7 +46,7 @@ impl Summary {
             simulated_ns: 0,
             events: 0,
             faults: BTreeMap::new(),
-            marks: Reached::new(),
+            marks: Reached::default(),
             introduced: BTreeSet::new(),
         }
     }
@@ -85,9 +85,7 @@ impl Summary {
                 sum.requested += count.requested;
                 sum.effective += count.effective;
             }
-            for (mark, is_reached) in &report.marks {
-                *self.marks.entry((*mark).to_owned()).or_default() += u64::from(*is_reached);
-            }
+            self.marks.count(&report.marks);
         }
     }
 
