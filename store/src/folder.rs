@@ -30,9 +30,22 @@ const MAKING: &str = "being made: opening it finishes that";
 /// An open folder. Dropping it lets others open it.
 #[derive(Debug)]
 pub(crate) struct Folder {
-    /// Locked as long as it lives.
-    _lock: File,
+    _lock: Lock,
     made: bool,
+}
+
+/// The file, locked as long as this lives.
+///
+/// Unlocked by name, not by closing it: a process that another thread is just starting holds every open file for a moment, and with
+/// a mere copy of this one it would keep the lock.
+#[derive(Debug)]
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Where it fails, closing the file does it.
+        let _ = self.0.unlock();
+    }
 }
 
 impl Folder {
@@ -129,7 +142,7 @@ fn make_folders(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn lock(path: &Path) -> Result<File, OpenError> {
+fn lock(path: &Path) -> Result<Lock, OpenError> {
     let file = OpenOptions::new()
         .create(true)
         .truncate(false)
@@ -137,7 +150,7 @@ fn lock(path: &Path) -> Result<File, OpenError> {
         .open(path.join(LOCK))
         .map_err(|error| OpenError::io(path, error))?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::Locked { path: path.to_path_buf() }),
         Err(TryLockError::Error(error)) => Err(OpenError::io(path, error)),
     }
@@ -198,4 +211,20 @@ pub(crate) fn sync_names(path: &Path) -> io::Result<()> {
 /// Makes the names in a folder durable.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(unix) { File::open(path)?.sync_all() } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_the_file_in_a_process_being_started_keeps_no_lock() {
+        let place = tempfile::tempdir().unwrap();
+        let first = lock(place.path()).unwrap();
+        assert!(matches!(lock(place.path()), Err(OpenError::Locked { .. })));
+        let copy = first.0.try_clone().unwrap();
+        drop(first);
+        lock(place.path()).unwrap();
+        drop(copy);
+    }
 }
