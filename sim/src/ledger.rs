@@ -192,10 +192,13 @@ impl Ledger {
     }
 
     /// A replica has purged these blocks by now, and given up these. What it has purged it had merged, and that is not forgotten.
-    pub fn decided(&mut self, replica: Party, purged: impl IntoIterator<Item = Cid>, abandoned: BTreeSet<Cid>) {
+    /// Says whether that is new.
+    pub fn decided(&mut self, replica: Party, purged: impl IntoIterator<Item = Cid>, abandoned: BTreeSet<Cid>) -> bool {
         let known = &mut self.known[replica.index()];
-        known.purged = purged.into_iter().collect();
-        known.abandoned = abandoned;
+        let decided = (purged.into_iter().collect(), abandoned);
+        let is_new = decided != (std::mem::take(&mut known.purged), std::mem::take(&mut known.abandoned));
+        (known.purged, known.abandoned) = decided;
+        is_new
     }
 
     /// Blocks that some replica has purged.

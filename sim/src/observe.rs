@@ -54,10 +54,18 @@ pub struct Seen {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum What {
-    /// A replica was opened, for the first time or again.
+    /// A replica was opened, for the first time or again, or has been rebuilt.
     Started {
-        /// How many blocks its disk has merged.
-        merged: u64,
+        /// The blocks that its disk has merged, without those that are purged: a crash may have taken some, a rebuild may have
+        /// brought some.
+        merged: Vec<Id>,
+    },
+    /// What is decided at a replica of blocks without their bytes, all of it, told whenever it has changed.
+    Decided {
+        /// Purged blocks, with the heights that they had.
+        purged: Vec<(Id, u64)>,
+        /// Blocks that were given up and have not come back.
+        abandoned: Vec<Id>,
     },
     /// A local program asked for something.
     Operation {
@@ -141,6 +149,8 @@ pub enum What {
         values: Vec<(String, Option<Blob>)>,
         /// Whether the replica has no other keys.
         all: bool,
+        /// Whether that is a function of its blocks: not in the middle of a purge or a rebuild, nor when its disk cannot be trusted.
+        settled: bool,
     },
     /// The core told of something that is not good.
     Noticed {

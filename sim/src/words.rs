@@ -57,7 +57,8 @@ pub fn says(says: &Says) -> String {
 pub fn what(what: &What, parties: &[String]) -> String {
     let to = |key: &MessageKey| name(parties, key.to).to_owned();
     match what {
-        What::Started { merged } => format!("starts with {merged} blocks merged"),
+        What::Started { merged } => format!("starts with {} blocks merged", merged.len()),
+        What::Decided { purged, abandoned } => decided(purged, abandoned),
         What::Operation { number, kind, writes, is_up, .. } => {
             // A batch has both; elsewhere the kind of operation says it.
             let gone = if *kind == OperationKind::Batch { "delete " } else { "" };
@@ -93,11 +94,13 @@ pub fn what(what: &What, parties: &[String]) -> String {
             format!("a message of {} comes{copy}{corrupted}{taken}", name(parties, message.from))
         }
         What::Merged { block, void } => format!("merges {}block {}", if *void { "void " } else { "" }, short(&block.0)),
-        What::Shows { heads, values, all } => {
+        What::Shows { heads, values, all, settled } => {
             let values: Vec<String> =
                 values.iter().map(|(key, shown)| format!("{key} = {}", value(shown.as_ref()))).collect();
             let values = if *all { format!("{} keys", values.len()) } else { values.join(", ") };
-            format!("shows {values}; heads {}", blocks(heads))
+            let between =
+                if *settled { "" } else { " (in the middle of a task, or with a disk that cannot be trusted)" };
+            format!("shows {values}; heads {}{between}", blocks(heads))
         }
         What::Noticed { what } => what.clone(),
         What::Synced { commits: 1 } => String::from("syncs a commit"),
@@ -113,4 +116,10 @@ pub fn what(what: &What, parties: &[String]) -> String {
         What::Noted { what, .. } => what.clone(),
         What::Objected { oracle, message } => format!("{oracle} objects: {message}"),
     }
+}
+
+/// What is decided without the bytes of blocks.
+fn decided(purged: &[(Id, u64)], abandoned: &[Id]) -> String {
+    let given_up = if abandoned.is_empty() { String::from("none") } else { blocks(abandoned) };
+    format!("has purged {} blocks by now; given up: {given_up}", purged.len())
 }

@@ -95,7 +95,7 @@ fn what_is_no_failure_is_refused_in_one_line() {
     let at = other.windows(7).position(|window| window == b"version").unwrap() + 7;
     other[at] += 1;
     fs::write(kept.join("trace.cbor"), &other).unwrap();
-    refused(&anabranch(["replay", text(&kept)]), &["trace.cbor has version 2 of the format, expected version 1"]);
+    refused(&anabranch(["replay", text(&kept)]), &["trace.cbor has version 3 of the format, expected version 2"]);
     fs::write(kept.join("trace.cbor"), &trace[..trace.len() / 2]).unwrap();
     refused(&anabranch(["explain", text(&kept)]), &["trace.cbor is damaged at event "]);
     fs::remove_file(kept.join("trace.cbor")).unwrap();

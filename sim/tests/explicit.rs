@@ -6,7 +6,7 @@ use anabranch_sim::{
     observe::What,
     outcome::{OperationKind, RunReport},
     plan::Plan,
-    record::{Header, RecordError, Recorder, Recording, explicit, fault_notes, first_difference},
+    record::{Header, RecordError, Recorder, Recording, VERSION, explicit, fault_notes, first_difference},
     run::{run, run_plan},
     scenario::{Family, FaultKind, Scenario},
 };
@@ -156,8 +156,9 @@ fn a_recording_is_read_as_it_was_written() {
     assert!(matches!(Recording::read(b"replicas = 3"), Err(RecordError::NoRecording)));
     assert!(matches!(Recording::read(b""), Err(RecordError::NoRecording)));
     let at = bytes.windows(7).position(|window| window == b"version").unwrap() + 7;
-    assert_eq!(bytes[at], 1, "the version follows its name");
-    bytes[at] = 2;
+    assert_eq!(u32::from(bytes[at]), VERSION, "the version follows its name");
+    bytes[at] += 1;
     let other = Recording::read(&bytes).unwrap_err().to_string();
-    assert!(other.contains("has version 2 of the format, expected version 1") && other.lines().count() == 1, "{other}");
+    let said = format!("has version {} of the format, expected version {VERSION}", VERSION + 1);
+    assert!(other.contains(&said) && other.lines().count() == 1, "{other}");
 }

@@ -129,6 +129,12 @@ impl<'a> Anabranch<'a> {
         if !void {
             self.followers.merged(replica, cid, &self.ledger);
         }
+        // It was given up, and turned up.
+        if self.ledger.has_abandoned(replica, cid)
+            && let Ok(facts) = oracles::facts(core)
+        {
+            self.decided(replica, facts, scene);
+        }
         if self.ledger.merged(replica, cid) {
             self.blocks_merged += 1;
             self.merged_since_fold += 1;
@@ -274,10 +280,18 @@ impl<'a> Anabranch<'a> {
                 acknowledged::check(ledger, replica, |cid| known.binary_search(cid).is_ok())
             })?;
         }
-        self.ledger.decided(replica, facts.purged.into_keys(), facts.abandoned);
+        watched::started(replica, &merged, scene);
+        self.decided(replica, facts, scene);
         self.ledger.reopened(replica, &known);
-        watched::started(replica, process, scene);
+        watched::shows_all(replica, process, scene);
         Ok(())
+    }
+
+    /// This is decided at a replica by now.
+    fn decided(&mut self, replica: Party, facts: Facts, scene: &mut Scene<'_, '_>) {
+        if self.ledger.decided(replica, facts.purged.keys().copied(), facts.abandoned.clone()) {
+            watched::decided(replica, &facts, scene);
+        }
     }
 
     /// A task has come to its end, or a decision was taken.
@@ -310,7 +324,10 @@ impl<'a> Anabranch<'a> {
             Outcome::Purged { .. } | Outcome::Abandoned { .. } => {
                 let decided = process.core().map(oracles::facts);
                 if let Some(facts) = decided.and_then(Result::ok) {
-                    self.ledger.decided(replica, facts.purged.into_keys(), facts.abandoned);
+                    self.decided(replica, facts, scene);
+                }
+                if matches!(outcome, Outcome::Purged { .. }) {
+                    watched::shows_all(replica, process, scene);
                 }
             }
             _ => {}

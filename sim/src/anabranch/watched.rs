@@ -2,24 +2,41 @@
 
 use super::Peer;
 use crate::{
+    fold::Facts,
     observe::{Blob, Id, What},
     oracles::Observed,
     scenario::Party,
     system::Scene,
 };
-use anabranch_core::{Event, Key, wire};
+use anabranch_core::{Cid, Event, Key, wire};
 
-/// A replica was opened: how far it is, and all that it shows.
-pub(super) fn started(replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) {
+/// A replica was opened: what it has merged.
+pub(super) fn started(replica: Party, merged: &[Cid], scene: &mut Scene<'_, '_>) {
+    scene.tell(replica, || What::Started { merged: merged.iter().copied().map(Id).collect() });
+}
+
+/// What is decided without the bytes of blocks has changed.
+pub(super) fn decided(replica: Party, facts: &Facts, scene: &mut Scene<'_, '_>) {
+    scene.tell(replica, || What::Decided {
+        purged: facts.purged.iter().map(|(cid, height)| (Id(*cid), *height)).collect(),
+        abandoned: facts.abandoned.iter().copied().map(Id).collect(),
+    });
+}
+
+/// All that a replica shows.
+pub(super) fn shows_all(replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) {
     let Some(core) = process.core().filter(|_| scene.watch.is_on()) else { return };
     let Ok(observed) = Observed::of(core) else { return };
-    let merged = core.stats().merged;
-    scene.tell(replica, || What::Started { merged });
     scene.tell(replica, || What::Shows {
         heads: observed.heads.values().flatten().copied().map(Id).collect(),
         values: observed.state.iter().map(|(key, value)| (key.to_string(), Some(Blob(value.to_vec())))).collect(),
         all: true,
+        settled: is_settled(process),
     });
+}
+
+fn is_settled(process: &Peer) -> bool {
+    !process.is_in_between() && !process.is_tainted()
 }
 
 /// What the core says.
@@ -31,8 +48,8 @@ pub(super) fn notice(replica: Party, process: &Peer, event: &Event, scene: &mut 
     let peer =
         |peer: &anabranch_core::Peer| u16::try_from(peer.0).map_or("?", |number| scenario.party_name(Party(number)));
     let what = match event {
-        // What a replica shows is told after each step.
-        Event::Changed { .. } => return,
+        // What a replica shows is told after each step. A purge changes what no merge of the step writes.
+        Event::Changed { key, .. } => return scene.watch.touch([key.clone()]),
         Event::Merged { cid, void, .. } => {
             let bytes = process.core().and_then(|core| core.block(cid).ok().flatten());
             let delta = bytes.and_then(|bytes| wire::Block::decode(&bytes).delta.ok());
@@ -66,8 +83,10 @@ pub(super) fn shown(replica: Party, process: &Peer, scene: &mut Scene<'_, '_>) {
     let Some(core) = process.core().filter(|_| !touched.is_empty()) else { return };
     let value = |key: &Key| Some(core.get(key).ok()?.map(|value| Blob(value.to_vec())));
     let values = touched.iter().filter_map(|key| Some((key.to_string(), value(key)?))).collect();
-    let heads = core.heads().unwrap_or_default().iter().map(|head| Id(head.cid)).collect();
-    scene.tell(replica, || What::Shows { heads, values, all: false });
+    // While it is being rebuilt there is nothing to show.
+    let Ok(heads) = core.heads() else { return };
+    let heads = heads.iter().map(|head| Id(head.cid)).collect();
+    scene.tell(replica, || What::Shows { heads, values, all: false, settled: is_settled(process) });
 }
 
 fn keys(delta: &wire::Delta) -> impl Iterator<Item = Key> + use<> {

@@ -6,7 +6,7 @@ use super::{
     line, list,
 };
 use crate::{
-    observe::{Says, Seen, What},
+    observe::{Id, Says, Seen, What},
     outcome::short,
     scenario::Party,
     words,
@@ -44,13 +44,16 @@ pub(super) fn explain(history: &History<'_>, cid: Cid, whom: &[Party], lines: &m
         items.push(line(seen.at, &what));
     }
     cut(items, lines);
-    let lacking: Vec<&str> = history
-        .replicas()
-        .filter(|replica| !history.merged_at(*replica, history.events.len()).contains(&cid))
-        .map(|replica| history.name(replica))
-        .collect();
-    if !lacking.is_empty() {
-        lines.push(format!("  never merged by {}", lacking.join(", ")));
+    let (mut never, mut lost) = (Vec::new(), Vec::new());
+    for replica in history.replicas().filter(|replica| !history.has_merged(*replica, &cid, history.events.len())) {
+        let is_merge = |what: &What| matches!(what, What::Merged { block, .. } if block.0 == cid);
+        let once = history.events.iter().any(|seen| seen.party == Some(replica) && is_merge(&seen.what));
+        if once { &mut lost } else { &mut never }.push(history.name(replica));
+    }
+    for (what, whom) in [("never merged by", never), ("merged and lost again by", lost)] {
+        if !whom.is_empty() {
+            lines.push(format!("  {what} {}", whom.join(", ")));
+        }
     }
 }
 
@@ -75,7 +78,17 @@ fn happened(
         What::Crashed { kept, lost, .. } if concerned(party) => {
             Some(format!("{name} crashes; of its unsynced commits {kept} are kept, {lost} lost"))
         }
-        What::Started { merged } if concerned(party) => Some(format!("{name} is opened with {merged} blocks merged")),
+        What::Started { merged } if concerned(party) => {
+            let has = if merged.contains(&Id(cid)) { ", this one too" } else { "" };
+            Some(format!("{name} is opened with {} blocks merged{has}", merged.len()))
+        }
+        What::Decided { purged, abandoned } => {
+            let before = history.holds_at(party, number);
+            let is_purged = purged.iter().any(|(id, _)| id.0 == cid) && !before.purged.contains_key(&cid);
+            let is_given_up = abandoned.contains(&Id(cid)) && !before.abandoned.contains(&cid);
+            let what = is_purged.then_some("purges it").or_else(|| is_given_up.then_some("gives it up"))?;
+            Some(format!("{name} {what}"))
+        }
         What::Sent { message, says, stopped_by, arrives, fate, .. }
             if concerned(message.to) || concerned(message.from) =>
         {
@@ -89,7 +102,7 @@ fn happened(
                 (None, Some(arrives)) => format!("arrives at {}", at(arrives)),
             };
             // Announcements to those who have the block say nothing new.
-            let knows = matches!(says, Says::Heads(_)) && history.merged_at(message.to, number).contains(&cid);
+            let knows = matches!(says, Says::Heads(_)) && history.has_merged(message.to, &cid, number);
             (!knows).then(|| format!("{name} {what} {}: {fate}", history.name(message.to)))
         }
         What::Arrived { message, taken: false, .. } if concerned(message.to) => {

@@ -2,7 +2,7 @@
 
 use crate::{
     engine::{Cause, MessageKey},
-    fold::{Folded, fold},
+    fold::{Facts, Folded, fold_with},
     observe::{Blob, Says, Seen, What},
     outcome::short,
     record::Recording,
@@ -134,33 +134,75 @@ impl<'a> History<'a> {
         all
     }
 
-    /// What the naive fold gives for all that a replica has merged before the event of this number.
+    /// What the naive fold gives for all that a replica has before the event of this number: O(n log n) in its blocks.
     #[must_use]
     pub fn fold_at(&self, replica: Party, number: usize) -> Folded {
-        fold(
-            &self
-                .merged_at(replica, number)
-                .into_iter()
-                .filter_map(|cid| Some((cid, self.blocks.get(&cid)?.bytes.clone())))
-                .collect(),
-        )
+        self.fold(&self.holds_at(replica, number))
     }
 
-    /// The blocks that a replica has merged before the event of this number. After a crash that lost commits this is
-    /// what it had merged before, until it merges them again: the recording does not say which were lost.
+    /// What the naive fold gives for this.
     #[must_use]
-    pub fn merged_at(&self, replica: Party, number: usize) -> BTreeSet<Cid> {
-        let mut merged = BTreeSet::new();
+    pub fn fold(&self, holds: &Holds) -> Folded {
+        let is_void = |cid: &&Cid| self.blocks.get(*cid).is_some_and(|made| made.block.delta.is_err());
+        // What a void block was merged for may be purged.
+        let kept = |cid: &&Cid| !holds.purged.is_empty() && is_void(cid);
+        let facts = Facts {
+            purged: holds.purged.clone(),
+            abandoned: holds.abandoned.clone(),
+            void: holds.merged.iter().filter(kept).copied().collect(),
+        };
+        let bytes = |cid: &Cid| Some((*cid, self.blocks.get(cid)?.bytes.clone()));
+        fold_with(&holds.merged.iter().filter_map(bytes).collect(), &facts)
+    }
+
+    /// What a replica has before the event of this number. From a crash on until it is opened again, what it had before.
+    #[must_use]
+    pub fn holds_at(&self, replica: Party, number: usize) -> Holds {
+        let mut holds = Holds::default();
         for seen in self.events[..number.min(self.events.len())].iter().filter(|seen| seen.party == Some(replica)) {
-            match &seen.what {
-                What::Merged { block, .. } => {
-                    merged.insert(block.0);
-                }
-                What::Crashed { wiped: true, .. } => merged.clear(),
-                _ => {}
-            }
+            holds.goes_on(&seen.what);
         }
-        merged
+        holds
+    }
+
+    /// Whether a replica has, or had, merged a block before the event of this number.
+    #[must_use]
+    pub fn has_merged(&self, replica: Party, cid: &Cid, number: usize) -> bool {
+        self.holds_at(replica, number).has_merged(cid)
+    }
+}
+
+/// What a replica has at a moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Holds {
+    /// The blocks that it has merged, without those that are purged.
+    pub merged: BTreeSet<Cid>,
+    /// The blocks that it has purged, with the heights that they had.
+    pub purged: BTreeMap<Cid, u64>,
+    /// The blocks that it has given up.
+    pub abandoned: BTreeSet<Cid>,
+}
+
+impl Holds {
+    /// What it has after an event of its own.
+    pub fn goes_on(&mut self, what: &What) {
+        match what {
+            What::Merged { block, .. } => drop(self.merged.insert(block.0)),
+            What::Crashed { wiped: true, .. } => *self = Self::default(),
+            What::Started { merged } => self.merged = merged.iter().map(|id| id.0).collect(),
+            What::Decided { purged, abandoned } => {
+                self.purged = purged.iter().map(|(id, height)| (id.0, *height)).collect();
+                self.abandoned = abandoned.iter().map(|id| id.0).collect();
+                self.merged.retain(|cid| !self.purged.contains_key(cid));
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether it has merged a block, and be it purged.
+    #[must_use]
+    pub fn has_merged(&self, cid: &Cid) -> bool {
+        self.merged.contains(cid) || self.purged.contains_key(cid)
     }
 }
 
@@ -171,9 +213,9 @@ pub(super) fn keys_of(block: &Block) -> impl Iterator<Item = String> {
     put.chain(removed)
 }
 
-/// What an event of a replica says that it shows for a key: `None` when it says nothing of it.
+/// What an event of a replica says that it shows for a key: `None` when it says nothing of it, or says it in the middle of a task.
 pub(super) fn shown<'a>(what: &'a What, key: &str) -> Option<Option<&'a [u8]>> {
-    let What::Shows { values, all, .. } = what else { return None };
+    let What::Shows { values, all, settled: true, .. } = what else { return None };
     match values.iter().find(|(other, _)| other == key) {
         Some((_, value)) => Some(value.as_ref().map(|Blob(bytes)| &bytes[..])),
         None => all.then_some(None),

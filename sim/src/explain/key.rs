@@ -70,10 +70,12 @@ fn believed(history: &History<'_>, key: &str, cids: &BTreeSet<Cid>, replica: Par
     lines.push(format!("What {name} believed"));
     let mut items = Vec::new();
     let mut is_wrong = false;
-    let (mut merging, mut last) = (Vec::new(), None);
+    let (mut merging, mut last, mut since) = (Vec::new(), None, "is opened");
     for (number, seen) in history.events.iter().enumerate().filter(|(_, seen)| seen.party == Some(replica)) {
         match &seen.what {
             What::Merged { block, .. } if cids.contains(&block.0) => merging.push(block.0),
+            What::Started { .. } => since = "is opened",
+            What::Decided { .. } => since = "purges or gives up blocks",
             What::Shows { .. } => {
                 let Some(shown) = shown(&seen.what, key) else { continue };
                 if merging.is_empty() && last == Some(shown) {
@@ -83,7 +85,7 @@ fn believed(history: &History<'_>, key: &str, cids: &BTreeSet<Cid>, replica: Par
                 let folded = history.fold_at(replica, number);
                 let gives = folded.state.get(&Key::new(key)).map(|value| &value[..]);
                 let what = match &merging[..] {
-                    [] => String::from("is opened"),
+                    [] => String::from(since),
                     merged => {
                         let how: Vec<String> = merged
                             .iter()
@@ -118,17 +120,19 @@ fn believed(history: &History<'_>, key: &str, cids: &BTreeSet<Cid>, replica: Par
 
 /// The versions of a key that live at a replica in the end, and which of them wins.
 fn rule(history: &History<'_>, key: &str, cids: &BTreeSet<Cid>, replica: Party, lines: &mut Vec<String>) {
-    let merged = history.merged_at(replica, history.events.len());
+    let holds = history.holds_at(replica, history.events.len());
+    let folded = history.fold(&holds);
     let wanted = Key::new(key);
     let mut dead: BTreeSet<Cid> = BTreeSet::new();
     let mut versions = Vec::new();
-    for (cid, made) in history.blocks.iter().filter(|(cid, _)| merged.contains(*cid) && cids.contains(*cid)) {
+    let counts = |cid: &&Cid| cids.contains(*cid) && folded.heights.contains_key(*cid);
+    for (cid, made) in history.blocks.iter().filter(|(cid, _)| counts(cid)) {
         let Ok(delta) = &made.block.delta else { continue };
         dead.extend(
             delta.tombstones.iter().filter(|tombstone| tombstone.key == wanted).map(|tombstone| tombstone.target),
         );
         if let Some(element) = delta.elements.iter().rev().find(|element| element.key == wanted) {
-            versions.push((delta.priority.min(made.height), element.value.clone(), *cid));
+            versions.push((delta.priority.min(folded.heights[cid]), element.value.clone(), *cid));
         }
     }
     versions.sort();
@@ -141,6 +145,9 @@ fn rule(history: &History<'_>, key: &str, cids: &BTreeSet<Cid>, replica: Party, 
             short(cid),
             value(Some(bytes))
         ));
+    }
+    for cid in cids.iter().filter(|cid| holds.purged.contains_key(*cid)) {
+        lines.push(format!("  {} is purged: what it put is gone, and what it removed is back", short(cid)));
     }
     let winner = versions.iter().rev().find(|(_, _, cid)| !dead.contains(cid));
     lines.push(match winner {
@@ -169,7 +176,7 @@ pub(super) fn explain_heads(history: &History<'_>, whom: &[Party], blocks: &[Cid
         lines.push(format!("What {name} took for its heads"));
         let mut items = Vec::new();
         for (number, seen) in history.events.iter().enumerate().filter(|(_, seen)| seen.party == Some(*replica)) {
-            let What::Shows { heads, .. } = &seen.what else { continue };
+            let What::Shows { heads, settled: true, .. } = &seen.what else { continue };
             let shows: BTreeSet<Cid> = heads.iter().map(|id| id.0).collect();
             let folded = history.fold_at(*replica, number);
             let tips = tips(&folded);

@@ -8,7 +8,7 @@ mod block;
 mod history;
 mod key;
 
-pub use history::{History, Made};
+pub use history::{History, Holds, Made};
 
 use crate::{
     observe::{Seen, What},

@@ -3,7 +3,7 @@
 use super::Heading;
 use crate::{
     engine::{MessageKey, hex},
-    explain::History,
+    explain::{History, Holds},
     observe::{Blob, Id, Says, Seen, What},
     outcome::{MessageKind, short},
     record::{FaultNote, Recording},
@@ -65,6 +65,19 @@ struct Event {
     /// Nothing else is shown; or a disk was wiped.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     a: bool,
+    /// In the middle of a task: what is shown is no function of the blocks.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    i: bool,
+    /// Blocks that are merged though no merge was told, those that are not any more, and all purged ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    n: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    l: Option<Vec<usize>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    g: Option<Vec<usize>>,
+    /// How many blocks are given up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    d: Option<usize>,
 }
 
 #[derive(Serialize)]
@@ -116,6 +129,7 @@ impl<'a> Data<'a> {
         let mut events = Vec::with_capacity(recording.events.len());
         let mut messages: Vec<Message> = Vec::new();
         let mut by_key: BTreeMap<MessageKey, usize> = BTreeMap::new();
+        let mut holds = vec![Holds::default(); recording.header.parties.len()];
         for (number, seen) in recording.events.iter().enumerate() {
             let message = match &seen.what {
                 What::Sent { message, says, stopped_by, arrives, fate } => {
@@ -148,7 +162,9 @@ impl<'a> Data<'a> {
                 }
                 _ => None,
             };
-            events.push(event(seen, message, &blocks, &recording.header.parties));
+            let holds = seen.party.and_then(|party| holds.get_mut(party.index()));
+            let changed = holds.map_or_else(Changed::default, |holds| Changed::by(&seen.what, holds, &blocks));
+            events.push(event(seen, message, changed, &blocks, &recording.header.parties));
         }
         let header = &recording.header;
         Self {
@@ -181,7 +197,41 @@ fn kind(says: &Says) -> MessageKind {
     }
 }
 
-fn event(seen: &Seen, message: Option<usize>, blocks: &Blocks, parties: &[String]) -> Event {
+/// What an event that is no merge changes about what a replica has.
+#[derive(Default)]
+struct Changed {
+    found: Option<Vec<usize>>,
+    lost: Option<Vec<usize>>,
+    purged: Option<Vec<usize>>,
+    given_up: Option<usize>,
+}
+
+impl Changed {
+    fn by(what: &What, holds: &mut Holds, blocks: &Blocks) -> Self {
+        let numbers = |cids: &mut dyn Iterator<Item = &Cid>| {
+            let all: Vec<usize> = cids.filter_map(|cid| blocks.index(&Id(*cid))).collect();
+            Some(all)
+        };
+        // Merges tell themselves what they change.
+        let before = matches!(what, What::Started { .. }).then(|| holds.merged.clone());
+        holds.goes_on(what);
+        match (what, before) {
+            (What::Started { .. }, Some(before)) => Self {
+                found: numbers(&mut holds.merged.difference(&before)).filter(|all| !all.is_empty()),
+                lost: numbers(&mut before.difference(&holds.merged)).filter(|all| !all.is_empty()),
+                ..Self::default()
+            },
+            (What::Decided { .. }, _) => Self {
+                purged: numbers(&mut holds.purged.keys()),
+                given_up: Some(holds.abandoned.len()),
+                ..Self::default()
+            },
+            _ => Self::default(),
+        }
+    }
+}
+
+fn event(seen: &Seen, message: Option<usize>, changed: Changed, blocks: &Blocks, parties: &[String]) -> Event {
     let base = Event {
         t: seconds(seen.at),
         p: seen.party.map(|party| party.0),
@@ -193,18 +243,24 @@ fn event(seen: &Seen, message: Option<usize>, blocks: &Blocks, parties: &[String
         h: None,
         v: None,
         a: false,
+        i: false,
+        n: changed.found,
+        l: changed.lost,
+        g: changed.purged,
+        d: changed.given_up,
     };
     match &seen.what {
         What::Made { block, .. } | What::Merged { block, .. } => Event { b: blocks.index(block), ..base },
         What::Crashed { wiped, .. } => Event { a: *wiped, ..base },
         What::FaultBegins { number } | What::FaultEnds { number } => Event { f: Some(*number), ..base },
-        What::Shows { heads, values, all } => {
+        What::Shows { heads, values, all, settled } => {
             let value =
                 |(key, value): &(String, Option<Blob>)| (key.clone(), value.as_ref().map(|Blob(bytes)| shown(bytes)));
             Event {
                 h: Some(heads.iter().filter_map(|id| blocks.index(id)).collect()),
                 v: Some(values.iter().map(value).collect()),
                 a: *all,
+                i: !settled,
                 ..base
             }
         }
@@ -215,6 +271,7 @@ fn event(seen: &Seen, message: Option<usize>, blocks: &Blocks, parties: &[String
 const fn name(what: &What) -> &'static str {
     match what {
         What::Started { .. } => "started",
+        What::Decided { .. } => "decided",
         What::Operation { .. } => "operation",
         What::Read { .. } => "read",
         What::Acknowledged { .. } => "acknowledged",

@@ -41,7 +41,7 @@
   const isShown = (index) => {
     const event = events[index];
     if (event.p !== undefined && !shown.parties.has(event.p)) return false;
-    const kind = event.k === "made" ? "operation" : event.k === "refused" ? "acknowledged" : event.k.startsWith("fault-") ? "noted" : event.k;
+    const kind = event.k === "made" ? "operation" : event.k === "refused" ? "acknowledged" : event.k.startsWith("fault-") ? "noted" : event.k === "decided" ? "noticed" : event.k;
     if (!shown.kinds.has(kind)) return false;
     if (event.m !== undefined) {
       const message = messages[event.m];
@@ -101,9 +101,9 @@
   }
   const noteOf = (number) => faults.find((fault) => fault.number === number);
 
-  const MARKS = { crashed: "✗", started: "▲", operation: "●", read: "○", merged: "◆", timer: "·", synced: "–", acknowledged: "✓", noticed: "!", arrived: "∘", sent: "∘", refused: "✗", made: "■", noted: "", objected: "⚑" };
-  const RANK = ["objected", "crashed", "started", "operation", "refused", "merged", "made", "noticed", "acknowledged", "read", "timer", "arrived", "sent", "synced"];
-  const COLOURS = { crashed: "var(--bad)", refused: "var(--bad)", noticed: "var(--warn)", operation: "var(--accent)", merged: "var(--good)", objected: "var(--bad)", acknowledged: "var(--good)", started: "var(--good)" };
+  const MARKS = { crashed: "✗", started: "▲", operation: "●", read: "○", merged: "◆", timer: "·", synced: "–", acknowledged: "✓", noticed: "!", decided: "!", arrived: "∘", sent: "∘", refused: "✗", made: "■", noted: "", objected: "⚑" };
+  const RANK = ["objected", "crashed", "started", "operation", "refused", "merged", "made", "noticed", "decided", "acknowledged", "read", "timer", "arrived", "sent", "synced"];
+  const COLOURS = { crashed: "var(--bad)", refused: "var(--bad)", noticed: "var(--warn)", decided: "var(--warn)", operation: "var(--accent)", merged: "var(--good)", objected: "var(--bad)", acknowledged: "var(--good)", started: "var(--good)" };
 
   const arrow = (x1, y1, x2, y2, colour, more) => {
     const angle = Math.atan2(y2 - y1, x2 - x1), size = 5;
@@ -188,16 +188,26 @@
 
   // The state after an event: checkpoints on the way spare replaying all of it.
   const CHECKPOINT = 256;
-  const checkpoints = [parties.map((_, party) => ({ up: false, began: false, merged: new Set(), heads: [], values: new Map(), replica: party < data.replicas }))];
-  const copy = (state) => state.map((one) => ({ ...one, merged: new Set(one.merged), values: new Map(one.values) }));
+  const checkpoints = [parties.map((_, party) => ({ up: false, began: false, busy: false, merged: new Set(), purged: new Set(), givenUp: 0, heads: [], values: new Map(), replica: party < data.replicas }))];
+  const copy = (state) => state.map((one) => ({ ...one, merged: new Set(one.merged), purged: new Set(one.purged), values: new Map(one.values) }));
   const apply = (state, event) => {
     const one = state[event.p];
     if (!one) return;
-    if (event.k === "started") one.up = one.began = true;
-    else if (event.k === "crashed") { one.up = false; if (event.a) { one.merged.clear(); one.values.clear(); one.heads = []; } }
+    if (event.k === "started") {
+      one.up = one.began = true;
+      for (const block of event.n ?? []) one.merged.add(block);
+      for (const block of event.l ?? []) one.merged.delete(block);
+    }
+    else if (event.k === "crashed") { one.up = false; if (event.a) { one.merged.clear(); one.purged.clear(); one.givenUp = 0; one.values.clear(); one.heads = []; } }
+    else if (event.k === "decided") {
+      one.purged = new Set(event.g);
+      one.givenUp = event.d;
+      for (const block of one.purged) one.merged.delete(block);
+    }
     else if (event.k === "merged" && event.b !== undefined) one.merged.add(event.b);
     else if (event.k === "shows") {
       if (event.a) one.values.clear();
+      one.busy = event.i === true;
       one.heads = event.h;
       for (const [key, value] of event.v) if (value === null) one.values.delete(key); else one.values.set(key, value);
     }
@@ -248,8 +258,10 @@
     const table = html("table", {},
       html("thead", {}, head("", (one) => html("th", { textContent: parties[one.party] }))),
       html("tbody", {},
-        head("is", (one) => html("td", { textContent: one.up ? "up" : one.began ? "down" : "not there yet", className: one.up ? "" : one.began ? "bad" : "faint" })),
+        head("is", (one) => html("td", { textContent: one.up ? one.busy ? "up, in a task" : "up" : one.began ? "down" : "not there yet", className: one.up ? "" : one.began ? "bad" : "faint" })),
         head("blocks merged", (one) => html("td", { textContent: one.merged.size })),
+        ...(replicas.some((one) => one.purged.size) ? [head("blocks purged", (one) => html("td", { textContent: one.purged.size }))] : []),
+        ...(replicas.some((one) => one.givenUp) ? [head("blocks given up", (one) => html("td", { textContent: one.givenUp }))] : []),
         head("heads", (one) => html("td", { textContent: one.heads.length, title: one.heads.map((index) => blocks[index].id).join(" ") })),
         ...rowsOfKeys));
     const different = keys.filter(differs).length;
@@ -283,12 +295,13 @@
     }
     for (const block of list) {
       const [x, cy] = place.get(block.index), by = up.filter((one) => one.merged.has(block.index)).length;
+      const gone = up.filter((one) => one.purged.has(block.index)).length;
       const isHead = up.some((one) => one.up && one.heads.includes(block.index));
       const fill = block.priority === null ? "var(--bad)" : by === up.length ? "var(--good)" : by > 1 ? "var(--warn)" : "var(--accent)";
       const writes = [...block.puts.map(([key, value]) => `put ${key} = ${value}`), ...block.removes.map(([key, of]) => `remove ${key} of ${of}`)].slice(0, 12).join("\n");
       const hit = search && (block.id.includes(search) || writes.toLowerCase().includes(search));
       const node = make("g", { class: "blk", "data-event": block.made }, make("circle", { cx: x, cy, r: hit ? 8 : 5.5, fill, stroke: isHead || hit ? "var(--text)" : "none", "stroke-width": 2 }),
-        make("title", {}, `${block.id} of ${parties[block.author]}, height ${block.height}, priority ${block.priority ?? "none: void"}\nmerged by ${by} of ${up.length} replicas${isHead ? ", a head" : ""}\n${writes}`));
+        make("title", {}, `${block.id} of ${parties[block.author]}, height ${block.height}, priority ${block.priority ?? "none: void"}\nmerged by ${by} of ${up.length} replicas${gone ? `, purged by ${gone}` : ""}${isHead ? ", a head" : ""}\n${writes}`));
       parts.push(node);
     }
     const labels = parties.map((name, party) => make("text", { x: 10 + stepX * (party + .5), y: 10, "text-anchor": "middle" }, name.slice(0, Math.max(3, stepX / 7))));

@@ -9,7 +9,7 @@ use std::{
 };
 
 /// The version of the format that is written, and the only one that is read.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What every recording begins with.
 const MAGIC: &str = "anabranch trace";
