@@ -217,7 +217,25 @@ where
         self
     }
 
-    /// Opens the store in this folder, or makes one in an empty or absent folder.
+    /// Opens the store in this folder, or makes one in an empty or absent folder. A store that an older version has left is upgraded; one
+    /// that a newer version has left is refused.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::Datastore;
+    ///
+    /// # let home = tempfile::tempdir()?;
+    /// # let folder = home.path().join("store");
+    /// Datastore::builder().open(&folder).await?.close().await;
+    /// // As a newer version would leave it:
+    /// let marker = folder.join("anabranch");
+    /// std::fs::write(&marker, std::fs::read_to_string(&marker)?.replace("format 1\n", "format 9\n"))?;
+    /// let why = Datastore::builder().open(&folder).await.unwrap_err().to_string();
+    /// assert!(why.contains("is in format 9, and this version reads formats up to 1; use a newer version"), "{why}");
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// When an option makes no sense, or the folder cannot be opened: the message says why and what to do.

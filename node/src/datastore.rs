@@ -28,6 +28,23 @@ use tracing::Span;
 /// Every method may be dropped before it has ended. Of a write that is dropped it is unknown whether it is made;
 /// it is made as a whole or not at all, once, and never after [`close`](Self::close) has returned.
 ///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use anabranch::{Batch, Datastore};
+/// use std::time::Duration;
+///
+/// let store = Datastore::builder().memory().await?;
+/// let write = store.commit(Batch::new().put("/from", "1").put("/to", "9"));
+/// if tokio::time::timeout(Duration::from_micros(1), write).await.is_err() {
+///     println!("no answer in time: both are there by the end, or neither is");
+/// }
+/// store.sync("/").await?;
+/// assert_eq!(store.has("/from").await?, store.has("/to").await?);
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # The end
 /// [`close`](Self::close) when the program is done: it waits until announcements have left and the store's files are closed.
 /// When the last handle is dropped the same happens, and nobody waits for it.
@@ -76,6 +93,21 @@ impl Datastore {
 
     /// The key's value, or `None` when no version of it lives.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::Datastore;
+    ///
+    /// let store = Datastore::builder().memory().await?;
+    /// store.put("/fruit/apple", "red").await?;
+    /// assert_eq!(store.get("/fruit/apple").await?.as_deref(), Some(&b"red"[..]));
+    /// assert_eq!((store.has("/fruit/apple").await?, store.size("/fruit/apple").await?), (true, Some(3)));
+    /// store.delete("/fruit/apple").await?;
+    /// assert_eq!((store.get("/fruit/apple").await?, store.size("/fruit/apple").await?), (None, None));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Read`] when the store cannot be read or is damaged, [`Error::Stopped`] and [`Error::Closed`]; likewise for all reads below.
     pub async fn get(&self, key: impl AsRef<[u8]>) -> Result<Option<Bytes>, Error> {
@@ -122,6 +154,23 @@ impl Datastore {
     /// Makes all writes of the batch together, durably, and announces them: here and on all peers they become visible
     /// together, except that a batch of more than 1 MiB becomes several blocks, each of which peers may see without the next.
     ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Batch, Datastore, Error};
+    ///
+    /// let store = Datastore::builder().memory().await?;
+    /// let made = store.commit(Batch::new().put("/a", "1").put("/b", "2").delete("/c")).await?;
+    /// assert_eq!(made.blocks.len(), 1);
+    ///
+    /// // A value that fits into no block: refused, and nothing of the batch is made.
+    /// let refused = store.commit(Batch::new().put("/a", "3").put("/large", vec![0; 2 << 20])).await;
+    /// assert!(matches!(refused, Err(Error::Refused(_))));
+    /// assert_eq!(store.get("/a").await?.as_deref(), Some(&b"1"[..]));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Refused`] says what is wrong with which write, and nothing has changed; [`Error::Stopped`] and [`Error::Closed`] likewise changed nothing;
     /// [`Error::Unknown`] when the store failed and the outcome shows only when it is opened again.
@@ -137,6 +186,36 @@ impl Datastore {
 
     /// The rows that a query selects, of the moment of this call, as a stream: read in a blocking thread, a little ahead
     /// of whoever takes them, and unmoved by later writes.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Batch, Datastore, Filter, Is, Key, Order, Query};
+    ///
+    /// let store = Datastore::builder().memory().await?;
+    /// let fruit = Batch::new().put("/fruit/apple", "red").put("/fruit/kiwi", "green").put("/fruit/pear", "green");
+    /// store.commit(fruit.put("/fruit/quince", "yellow").put("/tree", "tall")).await?;
+    ///
+    /// // What is green, and what comes after it in order of values; the last two of these, without their values.
+    /// let query = Query {
+    ///     prefix: "/fruit".into(),
+    ///     filters: vec![Filter::Value(Is::GreaterOrEqual, "green".into()), Filter::Key(Is::NotEqual, Key::new("/fruit/apple"))],
+    ///     order: Order::KeyDescending,
+    ///     offset: 1,
+    ///     limit: Some(2),
+    ///     keys_only: true,
+    /// };
+    /// let mut rows = store.query(query).await?;
+    /// let mut keys = Vec::new();
+    /// while let Some(row) = rows.next().await {
+    ///     let row = row?;
+    ///     assert_eq!((row.value, row.size), (None, 5));
+    ///     keys.push(row.key);
+    /// }
+    /// assert_eq!(keys, [Key::new("/fruit/pear"), Key::new("/fruit/kiwi")]);
+    /// # Ok(())
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// As [`get`](Self::get).
@@ -466,6 +545,25 @@ impl Datastore {
     /// returns, the store can be opened again. Calls that come later fail with [`Error::Closed`]. Closing twice does no harm.
     ///
     /// Dropping the future does not stop the closing.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use anabranch::{Datastore, Error};
+    ///
+    /// # let home = tempfile::tempdir()?;
+    /// # let folder = home.path().join("store");
+    /// let store = Datastore::builder().open(&folder).await?;
+    /// store.put("/k", "v").await?;
+    /// store.close().await;
+    /// assert!(matches!(store.put("/k", "w").await, Err(Error::Closed)));
+    ///
+    /// let again = Datastore::builder().open(&folder).await?;
+    /// assert_eq!(again.get("/k").await?.as_deref(), Some(&b"v"[..]));
+    /// again.close().await;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub async fn close(&self) {
         let (reply, closed) = oneshot::channel();
         if self.handle.send(Message::Close(reply)).await {

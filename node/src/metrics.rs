@@ -2,6 +2,24 @@
 //!
 //! Install any recorder (a Prometheus exporter, say) before the datastore is opened; without one they cost next to nothing.
 //!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use anabranch::Datastore;
+//! use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+//!
+//! let recorder = DebuggingRecorder::new();
+//! let seen = recorder.snapshotter();
+//! recorder.install()?;
+//! let store = Datastore::builder().memory().await?;
+//! store.put("/k", "v").await?;
+//! let all = seen.snapshot().into_vec();
+//! let commits = all.iter().find(|(key, ..)| key.key().name() == "anabranch_commits_total");
+//! assert!(matches!(commits, Some((_, _, _, DebugValue::Counter(1)))));
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! | name | kind | unit | what |
 //! | --- | --- | --- | --- |
 //! | `anabranch_commits_total` | counter | commits | commits that are durable |

@@ -75,6 +75,23 @@ impl From<io::Error> for ShellError {
 
 /// Opens the store in this folder, makes one if `create` says so, and does what stdin says until it ends or `quit`.
 ///
+/// ```
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let home = tempfile::tempdir()?;
+/// use anabranch_shell::{Ended, HELP, ShellError, run};
+///
+/// println!("{HELP}");
+/// let folder = home.path().join("store");
+/// assert!(matches!(run(&folder, false), Err(ShellError::NoStore(_))));
+/// # if false {
+/// // At a terminal it asks for commands; from a pipe it takes them line by line.
+/// let ended = run(&folder, true)?;
+/// assert_eq!(ended, Ended::Well);
+/// # }
+/// # Ok(())
+/// # }
+/// ```
+///
 /// # Errors
 /// When the store cannot be opened, or stdin not read, or stdout not written to. A reader of stdout that has gone away ends the shell well.
 pub fn run(path: &Path, create: bool) -> Result<Ended, ShellError> {

@@ -108,6 +108,29 @@ impl<S: Store> Replica<S> {
     /// All heads are announced, for an announcement may have been lost in a crash. When
     /// [`progress`](Self::progress) says so, step with [`Input::Continue`] before sleeping.
     ///
+    /// A store in an older format is upgraded: opening it is all that it takes. One in a newer format is left as it is.
+    ///
+    /// ```
+    /// use anabranch_core::{
+    ///     Config, Error, Replica,
+    ///     store::{MemoryStore, Read, Store, Table, WriteBatch},
+    /// };
+    ///
+    /// # fn main() -> Result<(), Error> {
+    /// let in_format = |format: u32| {
+    ///     let row = (Table::Meta, "format".into(), Some(format.to_le_bytes().to_vec().into()));
+    ///     let mut store = MemoryStore::new();
+    ///     store.commit(WriteBatch { rows: vec![row] }).map(|()| store)
+    /// };
+    /// let replica = Replica::open(in_format(1)?, Config::default(), &mut Vec::new())?;
+    /// assert_eq!(replica.into_store().get(Table::Meta, b"format")?.as_deref(), Some(&2_u32.to_le_bytes()[..]));
+    ///
+    /// let refused = Replica::open(in_format(3)?, Config::default(), &mut Vec::new());
+    /// assert!(matches!(refused, Err(Error::UnknownFormat { found: 3, newest_known: 2 })));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// When the store fails, is damaged, or was written in a format that this version does not know.
     pub fn open(store: S, config: Config, out: &mut Vec<Effect>) -> Result<Self, Error> {

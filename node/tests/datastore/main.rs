@@ -6,6 +6,7 @@ mod calls;
 mod codec;
 mod durability;
 mod faulty;
+mod features;
 mod following;
 mod hazards;
 mod kit;
