@@ -95,6 +95,10 @@ marks! {
     FetchTimedOut = "fetch-timed-out",
     /// Another peer was asked after one had failed.
     NextPeerAsked = "next-peer-asked",
+    /// A peer that answers nothing was passed over, since it was being asked for another block.
+    SilentSpared = "silent-spared",
+    /// A peer that had answered nothing for a while answered again.
+    SilentBack = "silent-back",
     /// A block was asked for of whoever may have it.
     AnyoneAsked = "anyone-asked",
     /// All peers had failed, and the fetch paused.

@@ -6,6 +6,7 @@
 //! own window of fetches in flight, so that what one peer announces cannot delay what another does.
 
 mod lanes;
+mod silence;
 mod task;
 
 pub(crate) use task::Kind;
@@ -16,6 +17,7 @@ use bytes::Bytes;
 use core::ops::RangeInclusive;
 use core::time::Duration;
 use lanes::Lanes;
+use silence::Silence;
 use task::{State, Task};
 
 /// Rounds over all known peers before a rumour is parked.
@@ -48,6 +50,7 @@ pub(crate) struct Fetcher {
     ticking: bool,
     /// Peers that announced or served something good of late: whom to ask for a block of which nothing else is known.
     suppliers: Peers,
+    silence: Silence,
     /// Rotations in which no obligation came, saturating, and the ticks until the next rotation.
     rotations: u8,
     rest: u8,
@@ -199,8 +202,13 @@ impl Fetcher {
 
     /// A peer announced something that is pending here: it is worth asking for what pauses.
     pub(crate) fn wake(&mut self, peer: Peer) {
+        self.wake_where(peer, |_| true);
+    }
+
+    fn wake_where(&mut self, peer: Peer, is_meant: impl Fn(&Task) -> bool) {
         let pausing = |task: &Task| matches!(task.state, State::Pausing { .. }) && task.kind != Kind::Rumour;
-        let woken: Vec<Cid> = self.tasks.iter().filter(|(_, task)| pausing(task)).map(|(cid, _)| *cid).collect();
+        let woken = self.tasks.iter().filter(|(_, task)| pausing(task) && is_meant(task));
+        let woken: Vec<Cid> = woken.map(|(cid, _)| *cid).collect();
         for cid in woken {
             self.hit(Mark::PauseCutShort);
             if let Some(task) = self.tasks.get_mut(&cid) {
@@ -208,6 +216,19 @@ impl Fetcher {
             }
             self.restart(cid, Some(peer));
         }
+    }
+
+    /// A peer answered, be it that it does not have a block. What pauses since it did not is asked for again.
+    pub(crate) fn answered(&mut self, peer: Peer) {
+        if self.silence.answered(peer) {
+            self.hit(Mark::SilentBack);
+            self.wake_where(peer, |task| task.peers.contains(&peer));
+        }
+    }
+
+    /// A peer announced something.
+    pub(crate) fn announced(&mut self, peer: Peer) {
+        self.silence.announced(peer);
     }
 
     /// The block is here, or not wanted any more.
@@ -231,18 +252,65 @@ impl Fetcher {
 
     /// An attempt failed: the next peer is asked at once, or after a pause when all were.
     pub(crate) fn failed(&mut self, cid: Cid, attempt: u32, out: &mut Vec<Effect>) {
-        let Some(task) = self.tasks.get_mut(&cid) else { return };
-        if task.attempt != attempt || !matches!(task.state, State::Flying { .. }) {
-            return;
+        let Some(task) = self.tasks.get(&cid).filter(|task| task.is_flying(attempt)) else { return };
+        if let Some(peer) = task.asked() {
+            self.answered(peer);
         }
+        self.go_on(cid, out);
+    }
+
+    fn timed_out(&mut self, cid: Cid, out: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.get_mut(&cid) else { return };
+        task.silence = true;
+        if let Some(peer) = task.asked() {
+            self.silence.timed_out(peer);
+        }
+        self.hit(Mark::FetchTimedOut);
+        self.go_on(cid, out);
+    }
+
+    /// Ends an attempt, and begins the next one.
+    fn go_on(&mut self, cid: Cid, out: &mut Vec<Effect>) {
+        let Some(task) = self.tasks.get_mut(&cid) else { return };
         task.attempt = (task.attempt + 1).min(ATTEMPT_MAX);
-        if task.has_next() {
+        if task.has_next() && self.ask(cid, out) {
+            self.hit(Mark::NextPeerAsked);
+        } else {
+            self.end_round(cid, out);
+        }
+    }
+
+    /// Asks the next peer of the round, or nobody in particular when none is known. Of those that are silent one that has its probe
+    /// is passed over. Says whether anyone was left to ask.
+    fn ask(&mut self, cid: Cid, out: &mut Vec<Effect>) -> bool {
+        while let Some(task) = self.tasks.get(&cid) {
+            let peer = task.upcoming();
+            if peer.is_none() && !task.peers.is_empty() {
+                return false;
+            }
+            let spared = peer.is_some_and(|peer| self.is_probed(peer));
+            let Some(task) = self.tasks.get_mut(&cid) else { break };
+            if spared {
+                task.next += 1;
+                task.silence = true;
+                self.hit(Mark::SilentSpared);
+                continue;
+            }
             task.state = State::Flying { age: 0 };
             out.push(task.fetch(cid));
-            self.hit(Mark::NextPeerAsked);
-            return;
+            match peer {
+                Some(peer) => self.silence.asked(peer, cid),
+                None => self.hit(Mark::AnyoneAsked),
+            }
+            return true;
         }
-        self.end_round(cid, out);
+        false
+    }
+
+    /// Whether the peer is silent and has its probe in flight.
+    fn is_probed(&self, peer: Peer) -> bool {
+        let probe = self.silence.probe(peer).and_then(|cid| self.tasks.get(&cid));
+        probe.is_some_and(|task| matches!(task.state, State::Flying { .. }) && task.asked() == Some(peer))
     }
 
     fn end_round(&mut self, cid: Cid, out: &mut Vec<Effect>) {
@@ -273,12 +341,7 @@ impl Fetcher {
             let Some(task) = self.tasks.get_mut(&cid) else { continue };
             match &mut task.state {
                 // The tick that a fetch was started in is a part of one, so that one does not count.
-                State::Flying { age } if *age >= config.fetch_timeout_ticks => {
-                    let attempt = task.attempt;
-                    task.silence = true;
-                    self.hit(Mark::FetchTimedOut);
-                    self.failed(cid, attempt, out);
-                }
+                State::Flying { age } if *age >= config.fetch_timeout_ticks => self.timed_out(cid, out),
                 State::Flying { age } => *age += 1,
                 State::Pausing { left } if *left > 1 => *left -= 1,
                 State::Pausing { .. } => self.set_state(cid, State::Waiting),
@@ -332,12 +395,8 @@ impl Fetcher {
 
     fn launch(&mut self, cid: Cid, out: &mut Vec<Effect>) {
         self.set_state(cid, State::Flying { age: 0 });
-        if let Some(task) = self.tasks.get_mut(&cid) {
-            let fetch = task.fetch(cid);
-            if matches!(fetch, Effect::Fetch { from: None, .. }) {
-                self.hit(Mark::AnyoneAsked);
-            }
-            out.push(fetch);
+        if !self.ask(cid, out) {
+            self.go_on(cid, out);
         }
     }
 

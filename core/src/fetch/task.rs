@@ -57,9 +57,18 @@ impl Task {
 
     /// Asks the next peer of the round; nobody in particular when no peer is known.
     pub(crate) fn fetch(&mut self, cid: Cid) -> Effect {
-        let from = self.peers.get(usize::from(self.next)).copied();
+        let from = self.upcoming();
         self.next += u8::from(from.is_some());
         Effect::Fetch { cid, from, attempt: self.attempt }
+    }
+
+    /// The peer to ask next in this round.
+    pub(crate) fn upcoming(&self) -> Option<Peer> {
+        self.peers.get(usize::from(self.next)).copied()
+    }
+
+    pub(crate) const fn is_flying(&self, attempt: u32) -> bool {
+        self.attempt == attempt && matches!(self.state, State::Flying { .. })
     }
 
     /// The peer that was asked last in this round; none when nobody in particular was.

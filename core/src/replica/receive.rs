@@ -28,6 +28,7 @@ const LOOKS_BELOW_MAX: usize = 256;
 impl<S: Store, V: Validator> Step<'_, S, V> {
     /// Hears an announcement. What is good in it counts, whatever else it holds.
     pub(super) fn hear(&mut self, from: Peer, payload: &[u8]) -> Result<(), Error> {
+        self.fetch.announced(from);
         let Some(announcement) = wire::decode_announcement(payload) else {
             self.out.push(Effect::Notify(Event::BadBroadcast { from, heads: 0 }));
             return Ok(());
@@ -88,6 +89,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// Takes a block. Bytes that hash right are the block, whoever sent them and whether or not they were asked for.
     pub(super) fn receive(&mut self, from: Peer, cid: Cid, bytes: &Bytes, attempt: u32) -> Result<(), Error> {
+        self.fetch.answered(from);
         if Cid::of(bytes) != cid {
             self.rows.hit(Mark::WrongBytes);
             self.out.push(Effect::Notify(Event::WrongBytes { from, cid }));
