@@ -108,6 +108,7 @@ fn a_story_after_a_purge_accuses_nobody() {
         recording.events.pop();
         assert!(!story.contains("here it goes wrong"), "{story}");
         assert!(story.contains("is purged: what it put is gone"), "{story}");
+        assert!(story.contains("has purged blocks that write it: it shows "), "{story}");
         let gives = if shown.contains_key(key) { "of those that live" } else { "none lives" };
         assert!(story.contains(gives), "{story}");
     }

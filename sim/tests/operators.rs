@@ -62,6 +62,27 @@ fn one_thing_is_done_after_the_other() {
     takes_effect(FaultKind::Verify, 1, &rest.concat());
 }
 
+/// What was asked for and not synced is gone with a crash; the operator asks again.
+#[test]
+fn an_operator_asks_again_after_a_crash() {
+    for (kind, act) in [(FaultKind::Rebuild, "rebuild"), (FaultKind::Verify, "verify")] {
+        let text = format!(
+            "replicas = 2\nduration = \"20s\"\n[disk]\nsync_delay = [\"400ms\", \"400ms\"]\n[core]\nstep_bytes_max = 1000\n\
+             [[crash]]\nat = \"10100ms\"\nreplica = \"r0\"\ndown = \"100ms\"\n{}",
+            operator("10s", "r0", act)
+        );
+        let scenario = Scenario::parse(&text, "test.toml").unwrap_or_else(|error| panic!("{error}"));
+        for seed in 0..8 {
+            let report = run(&scenario, seed);
+            // A crash that happens to take nothing says so.
+            let is_fine = matches!(&report.verdict, Verdict::Passed)
+                || matches!(&report.verdict, Verdict::InertFaults { kinds } if kinds == &[FaultKind::Crash]);
+            assert!(is_fine, "{kind}, seed {seed}: {}", report.verdict);
+            assert_eq!(report.faults[&kind].effective, 1, "{kind}, seed {seed}");
+        }
+    }
+}
+
 #[test]
 fn a_joiner_comes_up_from_a_file() {
     let rest = format!("[[join]]\nat = \"20s\"\nreplica = \"late\"\n{}", operator("20001ms", "late", "import"));

@@ -70,22 +70,22 @@ fn believed(history: &History<'_>, key: &str, cids: &BTreeSet<Cid>, replica: Par
     lines.push(format!("What {name} believed"));
     let mut items = Vec::new();
     let mut is_wrong = false;
-    let (mut merging, mut last, mut since) = (Vec::new(), None, "is opened");
+    let (mut merging, mut last, mut has_purged) = (Vec::new(), None, false);
     for (number, seen) in history.events.iter().enumerate().filter(|(_, seen)| seen.party == Some(replica)) {
         match &seen.what {
             What::Merged { block, .. } if cids.contains(&block.0) => merging.push(block.0),
-            What::Started { .. } => since = "is opened",
-            What::Decided { .. } => since = "purges or gives up blocks",
+            What::Decided { purged, .. } => has_purged |= purged.iter().any(|(id, _)| cids.contains(&id.0)),
             What::Shows { .. } => {
                 let Some(shown) = shown(&seen.what, key) else { continue };
-                if merging.is_empty() && last == Some(shown) {
+                if merging.is_empty() && last == Some(shown) && !has_purged {
                     continue;
                 }
                 last = Some(shown);
                 let folded = history.fold_at(replica, number);
                 let gives = folded.state.get(&Key::new(key)).map(|value| &value[..]);
                 let what = match &merging[..] {
-                    [] => String::from(since),
+                    [] if has_purged => String::from("has purged blocks that write it"),
+                    [] => String::from("is opened"),
                     merged => {
                         let how: Vec<String> = merged
                             .iter()
@@ -104,6 +104,7 @@ fn believed(history: &History<'_>, key: &str, cids: &BTreeSet<Cid>, replica: Par
                 is_wrong |= shown != gives;
                 items.push(line(seen.at, &format!("{what}: it shows {}{verdict}", value(shown))));
                 merging.clear();
+                has_purged = false;
             }
             What::Read { number, key: read, value: got } if read == key => {
                 let got = got.as_ref().map(|Blob(bytes)| &bytes[..]);
