@@ -120,6 +120,9 @@ pub fn what(what: &What, parties: &[String]) -> String {
 
 /// What is decided without the bytes of blocks.
 fn decided(purged: &[(Id, u64)], abandoned: &[Id]) -> String {
-    let given_up = if abandoned.is_empty() { String::from("none") } else { blocks(abandoned) };
-    format!("has purged {} blocks by now; given up: {given_up}", purged.len())
+    const SHOWN: usize = 4;
+    let more = if abandoned.len() > SHOWN { " …" } else { "" };
+    let given_up = blocks(&abandoned[..abandoned.len().min(SHOWN)]);
+    let which = if abandoned.is_empty() { String::new() } else { format!(" ({given_up}{more})") };
+    format!("has purged {} blocks by now, and given up {}{which}", purged.len(), abandoned.len())
 }

@@ -307,7 +307,7 @@ impl<'a> Anabranch<'a> {
             self.followers.may_be_lost(replica);
         }
         scene.pulse.progress = true;
-        scene.tell(replica, || What::Noticed { what: format!("{outcome:?}") });
+        watched::ended(replica, outcome, scene);
         match outcome {
             Outcome::Verified { faults, .. } if *faults > 0 && !process.is_tainted() => {
                 let found = Err(format!("verifying it finds {faults} faults"));

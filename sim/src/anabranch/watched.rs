@@ -8,7 +8,7 @@ use crate::{
     scenario::Party,
     system::Scene,
 };
-use anabranch_core::{Cid, Event, Key, wire};
+use anabranch_core::{Cid, Event, Key, Outcome, wire};
 
 /// A replica was opened: what it has merged.
 pub(super) fn started(replica: Party, merged: &[Cid], scene: &mut Scene<'_, '_>) {
@@ -20,6 +20,28 @@ pub(super) fn decided(replica: Party, facts: &Facts, scene: &mut Scene<'_, '_>) 
     scene.tell(replica, || What::Decided {
         purged: facts.purged.iter().map(|(cid, height)| (Id(*cid), *height)).collect(),
         abandoned: facts.abandoned.iter().copied().map(Id).collect(),
+    });
+}
+
+/// A task has come to its end, or a decision was taken.
+pub(super) fn ended(replica: Party, outcome: &Outcome, scene: &mut Scene<'_, '_>) {
+    scene.tell(replica, || What::Noticed {
+        what: match outcome {
+            Outcome::Imported { merged, pending, wrong, left } => format!(
+                "has imported a file: {merged} of its blocks are merged, {pending} wait, {} were left, {wrong} of them wrong",
+                left.len()
+            ),
+            Outcome::Purged { blocks, keys } => {
+                format!("has purged a DAG: {blocks} blocks are stubs now, {keys} keys were derived anew")
+            }
+            Outcome::Verified { blocks, keys, faults } => {
+                format!("has verified {blocks} blocks and {keys} keys, and found {faults} faults")
+            }
+            Outcome::Rebuilt { blocks, damaged, owed } => {
+                format!("has been rebuilt: {blocks} blocks are merged, {damaged} were damaged, {owed} are owed")
+            }
+            Outcome::Abandoned { cid } => format!("has given up block {}", crate::outcome::short(cid)),
+        },
     });
 }
 
