@@ -40,9 +40,9 @@ pub fn write(path: &Path, content: impl FnOnce(&mut dyn Write) -> io::Result<()>
 /// # Errors
 /// What the system says.
 pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> io::Result<()> {
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        fs::create_dir_all(parent)?;
-    }
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let made = parent.filter(|parent| !parent.exists());
+    parent.map_or(Ok(()), fs::create_dir_all)?;
     let draft = draft_of(path);
     let _ = fs::remove_dir_all(&draft);
     let filled = fs::create_dir(&draft).and_then(|()| fill(&draft)).and_then(|()| {
@@ -55,6 +55,8 @@ pub fn write_folder(path: &Path, fill: impl FnOnce(&Path) -> io::Result<()>) -> 
     });
     if filled.is_err() {
         let _ = fs::remove_dir_all(&draft);
+        // Empty, unless somebody else has put something there.
+        made.map(fs::remove_dir);
     }
     filled
 }
@@ -85,6 +87,8 @@ mod tests {
         assert!(!sub.join("a").exists() && sub.join("b").exists(), "replaced whole");
         let failed = write_folder(&sub, |at| fs::write(at.join("c"), "3").and(Err(io::Error::other("full"))));
         assert!(failed.is_err() && sub.join("b").exists());
+        let failed = write_folder(&folder.join("new/sub"), |_| Err(io::Error::other("full")));
+        assert!(failed.is_err() && !folder.join("new").exists(), "nor the folder that was made for it");
         assert_eq!(fs::read_dir(&folder).unwrap().count(), 2, "no draft is left");
         fs::remove_dir_all(&folder).unwrap();
     }

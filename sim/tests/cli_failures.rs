@@ -78,7 +78,10 @@ fn a_failure_is_kept_whole_and_replays_event_by_event_in_both_forms() {
 fn what_is_no_failure_is_refused_in_one_line() {
     let (file, kept) = failure("cli_failures_bad");
     let folder = file.parent().unwrap();
-    refused(&anabranch(["replay", text(&folder.join("absent"))]), &["absent: cannot be read"]);
+    refused(
+        &anabranch(["replay", text(&folder.join("absent"))]),
+        &["absent: cannot be read", "give the folder of a failure"],
+    );
     refused(&anabranch(["explain", text(folder)]), &["no failure.json in this folder"]);
     refused(&anabranch(["replay", text(&kept), "--seed", "3"]), &["--seed is for a scenario file"]);
     refused(&anabranch(["replay", text(&file), "--seeded"]), &["--seeded is for the folder of a failure"]);

@@ -32,6 +32,7 @@ fn an_explicit_run_has_the_trace_of_the_seeded_one_and_needs_no_seed() {
         let text = std::fs::read_to_string(&path).unwrap();
         let scenario = Scenario::parse(&text, &path.to_string_lossy()).unwrap();
         let (seeded, recorder, _) = recorded(&scenario, 3);
+        assert!(seeded.verdict.is_passed(), "{}: {}", path.display(), seeded.verdict);
         let text = explicit(&scenario, 3, &recorder.events).to_toml();
         let lists = Scenario::parse(&text, "explicit.toml").unwrap_or_else(|error| panic!("{error}"));
         let listed = run(&lists, 99);

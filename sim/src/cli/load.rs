@@ -73,5 +73,9 @@ pub(super) fn source(path: &Path) -> Result<Source, Stop> {
         let what = "no failure.json in this folder; give the folder of a failure (`anabranch run … --failures DIR` writes them), or a scenario file";
         return Err(Stop::bad(format!("{}: {what}", path.display())));
     }
+    if let Err(error) = path.metadata() {
+        let what = "give the folder of a failure, or a scenario file";
+        return Err(Stop::bad(format!("{}: cannot be read: {error}; {what}", path.display())));
+    }
     one(path).map(|loaded| Source::Scenario(Box::new(loaded))).map_err(Stop::bad)
 }
