@@ -267,6 +267,27 @@ fn any_row_may_be_damaged_and_what_is_not_a_block_is_mended() {
     }
 }
 
+/// While rows are cleared and not made anew yet, what is owed stands nowhere but in the notes of the rebuild that was cut off.
+#[test]
+fn a_rebuild_that_is_begun_anew_anywhere_forgets_nothing_that_is_owed() {
+    let (node, all) = full();
+    let (before, owed) = (derived(node.replica.store().rows()), owed(node.replica.store().rows()));
+    let config = node.replica.config().clone();
+    let disk = Disk::holding(node.replica.into_store().rows().clone());
+    disk.record();
+    let mut node = Node::open(disk, config.clone(), MergeAll);
+    rebuild(&mut node);
+    for (at, rows) in node.replica.store().recorded().into_iter().enumerate() {
+        let rows = mended(Rotten { rows, rotten: BTreeSet::new() }, &config);
+        assert_eq!(derived(&rows), before, "begun anew after commit {at}");
+        assert!(owed.is_subset(&self::owed(&rows)), "begun anew after commit {at}");
+        let mut node = Node::open(Disk::holding(rows), config.clone(), MergeAll);
+        check_counts(&node, &format!("begun anew after commit {at}"));
+        node.settle(&all);
+        assert_eq!(node.get("p7"), Some("7".into()), "begun anew after commit {at}");
+    }
+}
+
 // ---- abandon
 
 #[test]
