@@ -99,6 +99,16 @@ fn what_is_no_failure_is_refused_in_one_line() {
     other[at] += 1;
     fs::write(kept.join("trace.cbor"), &other).unwrap();
     refused(&anabranch(["replay", text(&kept)]), &["trace.cbor has version 3 of the format, expected version 2"]);
+    // What the line says to do helps.
+    let anew = folder.join("anew");
+    let again = anabranch(["replay", text(&kept), "--out", text(&anew)]);
+    assert_eq!(again.code, Some(3), "{}", again.err);
+    assert!(
+        again.out.contains("not compared event by event: ") && again.out.contains("fails in the same way"),
+        "{}",
+        again.out
+    );
+    assert!(anabranch(["replay", text(&anew)]).out.contains("the same run, event by event"));
     fs::write(kept.join("trace.cbor"), &trace[..trace.len() / 2]).unwrap();
     refused(&anabranch(["explain", text(&kept)]), &["trace.cbor is damaged at event "]);
     fs::remove_file(kept.join("trace.cbor")).unwrap();

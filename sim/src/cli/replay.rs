@@ -65,10 +65,18 @@ fn replay_folder(arguments: &ReplayArguments, folder: &Folder, out: &mut Out) ->
     let (file, seed) =
         if arguments.seeded { ("scenario.toml", folder.failure.seed) } else { ("explicit.toml", folder.failure.seed) };
     let scenario = folder.scenario(file).map_err(Stop::bad)?;
-    let recorded = folder.recording().map_err(Stop::bad)?;
+    let recorded = match folder.recording() {
+        Ok(recorded) => Some(recorded),
+        // Recording it anew is what the message says to do.
+        Err(why) if arguments.out.is_some() => {
+            out.line(format_args!("not compared event by event: {}", why.split(';').next().unwrap_or(&why)))?;
+            None
+        }
+        Err(why) => return Err(Stop::bad(why)),
+    };
     let (ended, recording) = record(&scenario, seed);
     keep(arguments, &scenario, None, seed, (&ended, &recording), out)?;
-    compare(&folder.failure, &recorded, &Failure::of(&scenario, seed, &ended, &recording), &recording, out)?;
+    compare(&folder.failure, recorded.as_ref(), &Failure::of(&scenario, seed, &ended, &recording), &recording, out)?;
     let loaded = Loaded { file: Some(folder.path.join(file)), text: String::new(), scenario };
     finish(&loaded, seed, ended, out)
 }
@@ -76,7 +84,7 @@ fn replay_folder(arguments: &ReplayArguments, folder: &Folder, out: &mut Out) ->
 /// Whether it failed in the same way, and if it is not the same run, where it parts from it.
 fn compare(
     then: &Failure,
-    recorded: &Recording,
+    recorded: Option<&Recording>,
     now: &Failure,
     recording: &Recording,
     out: &mut Out,
@@ -88,7 +96,9 @@ fn compare(
     } else {
         out.line(format_args!("fails in another way: {}; it failed with {}", now.signature, then.signature))?;
     }
-    if let Some(difference) = first_difference(&recorded.events, &recording.events) {
+    if let Some(recorded) = recorded
+        && let Some(difference) = first_difference(&recorded.events, &recording.events)
+    {
         let show = |seen: &Option<Seen>, of: &Recording| {
             seen.as_ref().map_or(String::from("the end of the run"), |seen| words::event(seen, &of.header.parties))
         };
@@ -98,7 +108,7 @@ fn compare(
             show(&difference.first, recorded),
             show(&difference.second, recording)
         ))?;
-    } else {
+    } else if recorded.is_some() {
         out.line("the same run, event by event")?;
     }
     if then.commit != now.commit {
