@@ -4,7 +4,7 @@
 use anabranch_sim::{
     explain::{History, Holds, Subject, explain},
     html::{self, Heading},
-    observe::{Blob, What},
+    observe::{Blob, Id, What},
     oracles::Oracle,
     record::Recording,
     run::{Ended, record},
@@ -160,4 +160,26 @@ fn the_page_knows_what_each_replica_has() {
         assert_eq!(*merged, holds[party].merged.iter().map(text).collect::<BTreeSet<_>>());
         assert_eq!(*purged, holds[party].purged.keys().map(text).collect::<BTreeSet<_>>());
     }
+}
+
+/// What was given up and turns up is merged; what a crash took is not merged any more, and its decision is open again.
+#[test]
+fn decisions_are_taken_back() {
+    let [purged, lost, kept] = [&b"1"[..], b"2", b"3"].map(|bytes| Id(anabranch_core::Cid::of(bytes)));
+    let mut holds = Holds::default();
+    let merged = |block| What::Merged { block, void: false };
+    [purged, kept].into_iter().for_each(|block| holds.goes_on(&merged(block)));
+    holds.goes_on(&What::Decided { purged: vec![(purged, 1)], abandoned: vec![lost] });
+    assert!(holds.has_merged(&purged.0) && !holds.merged.contains(&purged.0) && holds.abandoned.contains(&lost.0));
+    holds.goes_on(&What::Decided { purged: vec![(purged, 1)], abandoned: Vec::new() });
+    holds.goes_on(&merged(lost));
+    assert!(holds.abandoned.is_empty() && holds.merged.contains(&lost.0));
+    holds.goes_on(&What::Crashed { kept: 0, lost: 1, wiped: false });
+    assert!(holds.has_merged(&lost.0), "nobody knows yet what is lost");
+    holds.goes_on(&What::Started { merged: vec![purged, kept] });
+    holds.goes_on(&What::Decided { purged: Vec::new(), abandoned: vec![lost] });
+    assert_eq!(holds.merged, [purged.0, kept.0].into());
+    assert!(holds.purged.is_empty() && holds.abandoned.contains(&lost.0));
+    holds.goes_on(&What::Crashed { kept: 0, lost: 0, wiped: true });
+    assert_eq!(holds, Holds::default());
 }
