@@ -262,6 +262,20 @@ fn invariant_07_rumours_are_at_most_1024_a_peer_and_obligations_stay() {
     assert_eq!(node.merged().len(), 3);
 }
 
+/// What another peer announces too moves to that one's lane, and counts there.
+#[test]
+fn invariant_07_rumours_that_several_peers_announce_are_at_most_as_many_a_peer() {
+    let mut node = Node::with(Config { rumours_per_peer_max: 8, fetches_max: 1, ..Config::default() });
+    for round in 0..20 {
+        let heads = ghosts(round * 8..(round + 1) * 8);
+        for peer in [1, 2] {
+            node.hear(peer, &heads);
+            let rumours = node.replica.stats().rumours;
+            assert!((8..=16).contains(&rumours), "{rumours} rumours of two peers that may have 8 each");
+        }
+    }
+}
+
 #[test]
 fn invariant_07_parked_rumours_are_evicted_before_fresh_ones() {
     let good: Vec<Bytes> = (0..1_000).map(|n| put_block(&[], 1, &n.to_string(), "v")).collect();

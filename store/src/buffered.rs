@@ -131,6 +131,14 @@ impl<S: Store> Buffered<S> {
         if self.held.is_empty() {
             return Ok(());
         }
+        let batch = self.take();
+        let done = self.engine.commit(batch);
+        self.failed = done.is_err();
+        done
+    }
+
+    /// Takes what is held, for the engine.
+    fn take(&mut self) -> WriteBatch {
         let batch = std::mem::take(&mut self.held).into_batch();
         self.held_bytes = 0;
         for (table, key, row) in &batch.rows {
@@ -138,9 +146,7 @@ impl<S: Store> Buffered<S> {
                 window.told(key);
             }
         }
-        let done = self.engine.commit(batch);
-        self.failed = done.is_err();
-        done
+        batch
     }
 
     /// Moves windows on that have run empty.
@@ -230,8 +236,13 @@ impl<S: Store> Store for Buffered<S> {
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
-        self.flush()?;
-        let done = self.engine.sync();
+        self.check()?;
+        let done = if self.held.is_empty() {
+            self.engine.sync()
+        } else {
+            let batch = self.take();
+            self.engine.commit_and_sync(batch)
+        };
         // A second try might succeed and still have lost what the first was to write.
         self.failed = done.is_err();
         done

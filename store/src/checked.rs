@@ -45,6 +45,15 @@ fn sealed(table: Table, key: &[u8], value: &[u8]) -> Bytes {
     row.freeze()
 }
 
+fn all_sealed(mut batch: WriteBatch) -> WriteBatch {
+    for (table, key, row) in &mut batch.rows {
+        if let Some(row) = row {
+            *row = sealed(*table, key, row);
+        }
+    }
+    batch
+}
+
 fn opened(table: Table, key: &[u8], mut row: Bytes) -> Result<Bytes, StoreError> {
     let damaged = || StoreError::Corrupt(format!("a row of table {table:?} does not match its checksum"));
     let len = row.len().checked_sub(SUM_LEN).ok_or_else(damaged)?;
@@ -81,16 +90,15 @@ impl<S: Store> Store for Checked<S> {
         Ok(Checked(self.0.snapshot()?))
     }
 
-    fn commit(&mut self, mut batch: WriteBatch) -> Result<(), StoreError> {
-        for (table, key, row) in &mut batch.rows {
-            if let Some(row) = row {
-                *row = sealed(*table, key, row);
-            }
-        }
-        self.0.commit(batch)
+    fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.0.commit(all_sealed(batch))
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
         self.0.sync()
+    }
+
+    fn commit_and_sync(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.0.commit_and_sync(all_sealed(batch))
     }
 }

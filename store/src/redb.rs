@@ -144,6 +144,18 @@ fn write(
     Ok(txn.commit()?)
 }
 
+fn change(txn: &WriteTransaction, batch: &WriteBatch) -> Result<(), Error> {
+    let mut rows = txn.open_table(ROWS)?;
+    for (table, key, row) in &batch.rows {
+        let key = &in_table(*table, key)[..];
+        match row {
+            Some(row) => drop(rows.insert(key, &row[..])?),
+            None => drop(rows.remove(key)?),
+        }
+    }
+    Ok(())
+}
+
 fn drop_ok<T, E: Into<Error>>(result: Result<T, E>) -> Result<(), Error> {
     result.map(drop).map_err(Into::into)
 }
@@ -245,22 +257,17 @@ impl Store for RedbStore {
     }
 
     fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
-        self.write(Durability::None, |txn| {
-            let mut rows = txn.open_table(ROWS)?;
-            for (table, key, row) in &batch.rows {
-                let key = &in_table(*table, key)[..];
-                match row {
-                    Some(row) => drop(rows.insert(key, &row[..])?),
-                    None => drop(rows.remove(key)?),
-                }
-            }
-            Ok(())
-        })
+        self.write(Durability::None, |txn| change(txn, &batch))
     }
 
     fn sync(&mut self) -> Result<(), StoreError> {
         // Of its own it changes nothing: it makes the commits before it durable.
         self.write(Durability::Immediate, |_| Ok(()))
+    }
+
+    /// One transaction instead of two.
+    fn commit_and_sync(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.write(Durability::Immediate, |txn| change(txn, &batch))
     }
 }
 

@@ -140,7 +140,12 @@ impl Fetcher {
             task.add_peer(peer);
             match task.state {
                 State::Flying { .. } | State::Void => {}
-                State::Waiting | State::Pausing { .. } | State::Parked => self.restart(cid, Some(peer)),
+                State::Waiting | State::Pausing { .. } | State::Parked => {
+                    if task.kind == Kind::Rumour && task.lane != Some(peer) {
+                        self.make_room_in_lane(peer, config.rumours_per_peer_max);
+                    }
+                    self.restart(cid, Some(peer));
+                }
             }
             return;
         }
@@ -434,14 +439,25 @@ impl Fetcher {
 
     /// Evicts a rumour where the peer, or all together, have too many.
     fn make_room_for_rumour(&mut self, peer: Peer, per_peer_max: usize) {
-        let full = if self.lanes.rumours(Some(peer)) >= per_peer_max.max(1) {
-            Some(Some(peer))
-        } else if self.rumours() >= per_peer_max.max(1) * RUMOUR_LANES_FULL_MAX {
-            self.lanes.most_rumours()
-        } else {
-            None
-        };
-        let Some(lane) = full else { return };
+        let all_full = self.rumours() >= per_peer_max.max(1).saturating_mul(RUMOUR_LANES_FULL_MAX);
+        if !self.make_room_in_lane(peer, per_peer_max)
+            && all_full
+            && let Some(lane) = self.lanes.most_rumours()
+        {
+            self.evict_rumour(lane);
+        }
+    }
+
+    /// Evicts a rumour where the peer has too many. Says whether it had.
+    fn make_room_in_lane(&mut self, peer: Peer, per_peer_max: usize) -> bool {
+        let is_full = self.lanes.rumours(Some(peer)) >= per_peer_max.max(1);
+        if is_full {
+            self.evict_rumour(Some(peer));
+        }
+        is_full
+    }
+
+    fn evict_rumour(&mut self, lane: Option<Peer>) {
         let tasks = &self.tasks;
         let is_rumour = |cid: &Cid| tasks.get(cid).is_some_and(|task| task.kind == Kind::Rumour);
         let pausing =

@@ -168,4 +168,13 @@ pub trait Store: Read {
     /// # Errors
     /// When the engine cannot; then whether the commits since the last good sync survive is unknown.
     fn sync(&mut self) -> Result<(), StoreError>;
+
+    /// [`commit`](Self::commit), then [`sync`](Self::sync): for engines that do both at once more cheaply.
+    ///
+    /// # Errors
+    /// As `sync`: whether the batch is there is unknown then.
+    fn commit_and_sync(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
+        self.commit(batch)?;
+        self.sync()
+    }
 }
