@@ -7,10 +7,10 @@ use anabranch_core::{
 };
 use std::ops::ControlFlow;
 
-/// The tables whose front is kept in memory: short-lived rows, scanned from the front.
-const WINDOWED: [Table; 5] = [Table::Meta, Table::Heads, Table::Wants, Table::Ready, Table::Bodies];
+/// The tables whose front is kept in memory: short-lived rows, scanned from the front or many times.
+const WINDOWED: [Table; 6] = [Table::Meta, Table::Heads, Table::Waiting, Table::Wants, Table::Ready, Table::Bodies];
 /// Rows of a table that memory holds at most.
-const WINDOW_ROWS_MAX: usize = 8_192;
+const WINDOW_ROWS_MAX: usize = 32_768;
 /// What a row costs beside its bytes, roughly.
 const ROW_BYTES: usize = 64;
 /// Commits are handed to the engine when they hold so many bytes, sync or no sync.
@@ -21,7 +21,7 @@ const HELD_BYTES_MAX: usize = 16 << 20;
 /// A commit need not be durable before the sync, so between two syncs rows that come and go, and rows that are written again and
 /// again, cost the engine nothing. What a crash leaves is what the [`Store`] promises: all commits up to some point not before the last sync.
 ///
-/// Memory: up to 16 MiB of commits, and the first 8,192 rows of each of five small tables.
+/// Memory: up to 16 MiB of commits, and the first 32,768 rows of each of six small tables, some 6 MiB a table that is so full.
 #[derive(Debug)]
 pub struct Buffered<S> {
     engine: S,
@@ -82,15 +82,15 @@ impl<S: Store> Buffered<S> {
         let window = self.windows[table as usize].as_mut().filter(|window| window.covers(&key));
         let before = match (window, row) {
             (Some(window), Some(row)) => {
-                window.put(key.clone(), row.clone(), self.held.get(table, &key) == Some(None));
+                window.put(key.clone(), row.clone(), || self.held.get(table, &key) == Some(None));
                 self.held.set(table, key, Some(row))
             }
             (Some(window), None) => match window.remove(&key) {
                 Some(true) => self.held.set(table, key, None),
                 // The engine never heard of the row: it comes and goes without.
                 Some(false) => {
-                    self.release(len, self.held.get(table, &key).flatten().map_or(0, Bytes::len));
-                    self.held.forget(table, &key);
+                    let row = self.held.forget(table, &key).flatten();
+                    self.release(len, row.map_or(0, |row| row.len()));
                     return;
                 }
                 None => return,

@@ -2,9 +2,9 @@
 
 use anabranch_core::{
     Bytes,
-    store::{Read, StoreError, Table},
+    store::{Read, RowMap, StoreError, Table},
 };
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::ops::ControlFlow;
 
 /// A row, and whether the engine may have a row of this key: only then need it be told of a removal.
 #[derive(Debug)]
@@ -12,6 +12,9 @@ struct Held {
     row: Bytes,
     in_engine: bool,
 }
+
+/// Rows that are read at a time, at most.
+const READ_MAX: usize = 4_096;
 
 /// All rows of a table below a bound, as of now.
 ///
@@ -21,7 +24,7 @@ struct Held {
 pub(crate) struct Window {
     /// Rows that it holds at most; half of them go when there are more.
     rows_max: usize,
-    rows: BTreeMap<Bytes, Held>,
+    rows: RowMap<Held>,
     /// The window ends before this key; `None`: it holds the whole table.
     bound: Option<Bytes>,
 }
@@ -34,10 +37,10 @@ impl Window {
         from: &[u8],
         rows_max: usize,
     ) -> Result<Self, StoreError> {
-        let mut window = Self { rows_max, rows: BTreeMap::new(), bound: None };
+        let mut window = Self { rows_max, rows: RowMap::default(), bound: None };
         rows.scan(table, &[], from, &mut |key, row| {
             let key = Bytes::copy_from_slice(key);
-            if window.rows.len() == rows_max / 2 {
+            if window.rows.len() == READ_MAX.min(rows_max / 2) {
                 window.bound = Some(key);
                 return ControlFlow::Break(());
             }
@@ -67,23 +70,18 @@ impl Window {
 
     /// The rows from this key on.
     pub(crate) fn from<'a>(&'a self, key: &'a [u8]) -> impl Iterator<Item = (&'a Bytes, &'a Bytes)> {
-        let range = (std::ops::Bound::Included(key), std::ops::Bound::Unbounded);
-        self.rows.range::<[u8], _>(range).map(|(key, held)| (key, &held.row))
+        self.rows.from(key).map(|(key, held)| (key, &held.row))
     }
 
     /// A row below the bound is written. `removal_due` says whether the engine is yet to be told of an earlier removal of it.
-    pub(crate) fn put(&mut self, key: Bytes, row: Bytes, removal_due: bool) {
+    pub(crate) fn put(&mut self, key: Bytes, row: Bytes, removal_due: impl FnOnce() -> bool) {
         if let Some(held) = self.rows.get_mut(&key) {
             held.row = row;
             return;
         }
-        self.rows.insert(key, Held { row, in_engine: removal_due });
-        if self.rows.len() > self.rows_max
-            && let Some((key, _)) = self.rows.iter().nth(self.rows_max / 2)
-        {
-            let key = key.clone();
-            drop(self.rows.split_off(&key));
-            self.bound = Some(key);
+        self.rows.insert(key, Held { row, in_engine: removal_due() });
+        if self.rows.len() > self.rows_max {
+            self.bound = self.rows.truncate(self.rows_max / 2);
         }
     }
 

@@ -14,7 +14,8 @@ use support::{
 };
 
 /// The tables whose front is in memory, and one that is not.
-const TABLES: [Table; 6] = [Table::Meta, Table::Heads, Table::Wants, Table::Ready, Table::Bodies, Table::Early];
+const TABLES: [Table; 7] =
+    [Table::Meta, Table::Heads, Table::Waiting, Table::Wants, Table::Ready, Table::Bodies, Table::Early];
 const WINDOWED: Table = Table::Wants;
 
 type Layer = Buffered<Counting<MemoryStore>>;
@@ -67,7 +68,7 @@ proptest! {
 
     /// With room for all rows, the engine is told of what is there and of the removal of what it was told, once a sync.
     #[test]
-    fn the_engine_is_told_no_more_than_it_must(ops in Uses::busy(&TABLES[..5], 80).strategy()) {
+    fn the_engine_is_told_no_more_than_it_must(ops in Uses::busy(&TABLES[..6], 80).strategy()) {
         let (mut store, log) = layer(MemoryStore::new(), 1_000);
         let (mut model, mut told) = (Rows::new(), Rows::new());
         for op in ops {

@@ -4,7 +4,7 @@ use super::Failure;
 use anabranch_core::{Batch, Bytes, Cid, Config, Effect, Input, Peer, Progress, Replica, Token, store::Store};
 use std::collections::VecDeque;
 
-/// After how many steps of a long fetch the reader syncs.
+/// After how many steps of a long fetch the reader syncs, if anything waits for that: blocks that wait for their parents promise nothing.
 const STEPS_PER_SYNC: u64 = 1_000;
 /// After how many bytes of blocks of a long fetch the reader syncs.
 const BYTES_PER_SYNC: usize = 8 << 20;
@@ -72,7 +72,7 @@ impl<S: Store> Driver<S> {
             let bytes = fetch(&cid)?.ok_or_else(|| format!("the writer lacks block {cid}, which it announced"))?;
             (steps, unsynced) = (steps + 1, unsynced + bytes.len());
             self.step(Input::Block { from: FROM, cid, bytes, attempt })?;
-            if steps >= STEPS_PER_SYNC || unsynced >= BYTES_PER_SYNC {
+            if (steps >= STEPS_PER_SYNC && !self.held.is_empty()) || unsynced >= BYTES_PER_SYNC {
                 (steps, unsynced) = (0, 0);
                 self.sync()?;
             }

@@ -1,6 +1,6 @@
 //! A store in memory.
 
-use super::{Read, Store, StoreError, Table, Visit, WriteBatch, rows::Rows};
+use super::{Read, Store, StoreError, Table, Visit, WriteBatch, row_map::RowMap};
 use alloc::sync::Arc;
 use bytes::Bytes;
 use core::ops::ControlFlow;
@@ -11,7 +11,7 @@ use core::ops::ControlFlow;
 /// commit to a shared table copies it once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct MemoryStore {
-    tables: [Arc<Rows>; Table::ALL.len()],
+    tables: [Arc<RowMap<Bytes>>; Table::ALL.len()],
 }
 
 impl MemoryStore {
@@ -62,7 +62,7 @@ impl Store for MemoryStore {
             match row {
                 Some(row) => rows.insert(key, row),
                 None => rows.remove(&key),
-            }
+            };
         }
         Ok(())
     }

@@ -2,12 +2,13 @@
 
 mod memory;
 mod overlay;
-mod row_key;
-mod rows;
+mod row_map;
+mod runs;
 mod txn;
 
 pub use memory::MemoryStore;
 pub use overlay::Overlay;
+pub use row_map::RowMap;
 pub(crate) use txn::Txn;
 
 use alloc::{string::String, vec::Vec};
