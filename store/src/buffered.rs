@@ -1,6 +1,6 @@
 //! Commits held back until the sync.
 
-use crate::window::Window;
+use crate::window::{Change, Window, cost};
 use anabranch_core::{
     Bytes,
     store::{Overlay, Read, Store, StoreError, Table, Visit, VisitKey, WriteBatch},
@@ -11,8 +11,6 @@ use std::ops::ControlFlow;
 const WINDOWED: [Table; 6] = [Table::Meta, Table::Heads, Table::Waiting, Table::Wants, Table::Ready, Table::Bodies];
 /// Rows of a table that memory holds at most.
 const WINDOW_ROWS_MAX: usize = 32_768;
-/// What a row costs beside its bytes, roughly.
-const ROW_BYTES: usize = 64;
 /// Commits are handed to the engine when they hold so many bytes, sync or no sync.
 const HELD_BYTES_MAX: usize = 16 << 20;
 
@@ -25,7 +23,7 @@ const HELD_BYTES_MAX: usize = 16 << 20;
 #[derive(Debug)]
 pub struct Buffered<S> {
     engine: S,
-    /// What the engine has not been given.
+    /// What the engine has not been given, beside what the windows hold.
     held: Overlay,
     held_bytes: usize,
     windows: [Option<Window>; Table::ALL.len()],
@@ -77,34 +75,40 @@ impl<S: Store> Buffered<S> {
     }
 
     fn change(&mut self, table: Table, key: Bytes, row: Option<Bytes>) {
-        let len = key.len();
-        let added = len + row.as_ref().map_or(0, Bytes::len) + ROW_BYTES;
         let window = self.windows[table as usize].as_mut().filter(|window| window.covers(&key));
-        let before = match (window, row) {
+        match (window, row) {
             (Some(window), Some(row)) => {
-                window.put(key.clone(), row.clone(), || self.held.get(table, &key) == Some(None));
-                self.held.set(table, key, Some(row))
+                let gone = window.put(key, row, |key| self.held.get(table, key) == Some(None));
+                self.hold(table, gone);
             }
-            (Some(window), None) => match window.remove(&key) {
-                Some(true) => self.held.set(table, key, None),
-                // The engine never heard of the row: it comes and goes without.
-                Some(false) => {
-                    let row = self.held.forget(table, &key).flatten();
-                    self.release(len, row.map_or(0, |row| row.len()));
-                    return;
-                }
-                None => return,
-            },
-            (None, row) => self.held.set(table, key, row),
-        };
-        if let Some(before) = before {
-            self.release(len, before.map_or(0, |row| row.len()));
+            (Some(window), None) => window.remove(&key),
+            (None, row) => self.hold(table, [(key, row)]),
         }
-        self.held_bytes += added;
     }
 
-    const fn release(&mut self, key: usize, row: usize) {
-        self.held_bytes = self.held_bytes.saturating_sub(key + row + ROW_BYTES);
+    /// Holds changes that no window does.
+    fn hold(&mut self, table: Table, changes: impl IntoIterator<Item = Change>) {
+        for (key, row) in changes {
+            let (len, added) = (key.len(), cost(&key, row.as_ref()));
+            if let Some(before) = self.held.set(table, key, row) {
+                // Another of the same key, so of the same length.
+                self.held_bytes -= cost(&[], before.as_ref()) + len;
+            }
+            self.held_bytes += added;
+        }
+    }
+
+    /// Holds what a window does.
+    fn take_due(&mut self, table: Table) {
+        if let Some(window) = &mut self.windows[table as usize] {
+            let changes = window.take_due();
+            self.hold(table, changes);
+        }
+    }
+
+    /// What all changes that are held take of memory, roughly.
+    fn due_bytes(&self) -> usize {
+        self.held_bytes + self.windows.iter().flatten().map(Window::due_bytes).sum::<usize>()
     }
 
     /// Visits the rows that the table's window holds. Gives where the scan goes on below it, if it does.
@@ -128,31 +132,24 @@ impl<S: Store> Buffered<S> {
     /// Hands what is held to the engine.
     fn flush(&mut self) -> Result<(), StoreError> {
         self.check()?;
-        if self.held.is_empty() {
-            return Ok(());
-        }
-        let batch = self.take();
+        let Some(batch) = self.take() else { return Ok(()) };
         let done = self.engine.commit(batch);
         self.failed = done.is_err();
         done
     }
 
-    /// Takes what is held, for the engine.
-    fn take(&mut self) -> WriteBatch {
-        let batch = std::mem::take(&mut self.held).into_batch();
+    /// Takes what is held, if anything is, for the engine.
+    fn take(&mut self) -> Option<WriteBatch> {
+        WINDOWED.into_iter().for_each(|table| self.take_due(table));
         self.held_bytes = 0;
-        for (table, key, row) in &batch.rows {
-            if let (Some(window), Some(_)) = (&mut self.windows[*table as usize], row) {
-                window.told(key);
-            }
-        }
-        batch
+        (!self.held.is_empty()).then(|| std::mem::take(&mut self.held).into_batch())
     }
 
     /// Moves windows on that have run empty.
     fn refill(&mut self) -> Result<(), StoreError> {
         for table in WINDOWED {
             if let Some(from) = self.windows[table as usize].as_ref().and_then(Window::bound_of_empty).cloned() {
+                self.take_due(table);
                 let rows = Merged { held: &self.held, engine: &self.engine };
                 self.windows[table as usize] = match Window::read(&rows, table, &from, self.window_rows_max) {
                     Ok(window) => Some(window),
@@ -225,7 +222,7 @@ impl<S: Store> Store for Buffered<S> {
     fn commit(&mut self, batch: WriteBatch) -> Result<(), StoreError> {
         self.check()?;
         // Before the batch is taken, so that after a failure nothing of it is here.
-        if self.held_bytes > HELD_BYTES_MAX {
+        if self.due_bytes() > HELD_BYTES_MAX {
             self.flush()?;
         }
         self.refill()?;
@@ -237,11 +234,9 @@ impl<S: Store> Store for Buffered<S> {
 
     fn sync(&mut self) -> Result<(), StoreError> {
         self.check()?;
-        let done = if self.held.is_empty() {
-            self.engine.sync()
-        } else {
-            let batch = self.take();
-            self.engine.commit_and_sync(batch)
+        let done = match self.take() {
+            Some(batch) => self.engine.commit_and_sync(batch),
+            None => self.engine.sync(),
         };
         // A second try might succeed and still have lost what the first was to write.
         self.failed = done.is_err();

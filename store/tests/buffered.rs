@@ -132,6 +132,24 @@ fn a_removal_that_the_engine_is_yet_to_be_told_of_is_not_forgotten() {
     assert_eq!(log.borrow().commits.len(), 2);
 }
 
+/// More changes between two syncs than are listed: the window is walked for them.
+#[test]
+fn very_many_changes_are_all_told() {
+    let (mut store, log) = layer(MemoryStore::new(), 10_000);
+    put(&mut store, WINDOWED, 0..3_000);
+    remove(&mut store, WINDOWED, 1_000..2_000);
+    store.sync().unwrap();
+    assert_eq!(log.borrow().commits.last().unwrap().rows.len(), 2_000, "what came and went is not told of");
+    remove(&mut store, WINDOWED, 0..3_000);
+    put(&mut store, WINDOWED, 500..600);
+    assert_eq!(keys(&store, WINDOWED, 9_999), (500..600).collect::<Vec<_>>());
+    store.sync().unwrap();
+    assert_eq!(log.borrow().commits.last().unwrap().rows.len(), 2_000);
+    assert_eq!(keys(&store.engine().inner, WINDOWED, 9_999), (500..600).collect::<Vec<_>>());
+    store.sync().unwrap();
+    assert_eq!(log.borrow().commits.len(), 2, "nothing is told twice");
+}
+
 #[test]
 fn a_removal_due_survives_the_window_that_moves_on() {
     let (mut store, _) = layer(MemoryStore::new(), 4);

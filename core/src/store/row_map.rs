@@ -1,6 +1,7 @@
 //! Rows of one table in memory.
 
 use super::runs::{Runs, head};
+use alloc::vec::Vec;
 use bytes::Bytes;
 use core::{
     hash::{Hash, Hasher},
@@ -87,22 +88,24 @@ impl<V> RowMap<V> {
     /// Removes a row. Gives what it had.
     pub fn remove(&mut self, key: &[u8]) -> Option<V> {
         let before = self.runs.remove(head(key.strip_prefix(&self.shared[..])?), key);
-        if self.len() == 0 {
+        if self.is_empty() {
             self.shared = Bytes::new();
         }
         before
     }
 
-    /// Keeps the first rows, at most so many, and gives the key of the first one that goes. This walks all rows.
-    pub fn truncate(&mut self, len: usize) -> Option<Bytes> {
-        if self.len() <= len {
-            return None;
-        }
+    /// Keeps the rows of which this is true, asked in the order of their keys.
+    pub fn retain(&mut self, keep: impl FnMut(&Bytes, &mut V) -> bool) {
+        self.runs.retain(keep);
+    }
+
+    /// Keeps the first rows, at most so many, and gives those that go, keys ascending. This walks all rows.
+    pub fn truncate(&mut self, len: usize) -> Vec<(Bytes, V)> {
         let mut rows = mem::take(self).into_rows();
         for (key, value) in rows.by_ref().take(len) {
             self.insert(key, value);
         }
-        rows.next().map(|(key, _)| key)
+        rows.collect()
     }
 
     /// The rows from this key on, keys ascending.
@@ -221,9 +224,16 @@ mod tests {
             prop_assert_eq!(pairs(&rows, &[]), &expected[..]);
             prop_assert!(rows.iter().map(|(key, row)| (key.to_vec(), *row)).eq(expected.iter().cloned()));
             prop_assert!(rows.clone().into_rows().map(|(key, row)| (key.to_vec(), row)).eq(expected.iter().cloned()));
-            let gone = rows.truncate(kept).map(|key| key.to_vec());
-            prop_assert_eq!(gone.as_ref(), plain.keys().nth(kept));
-            prop_assert_eq!(pairs(&rows, &[]), &expected[..kept.min(expected.len())]);
+            let (kept, gone) = expected.split_at(kept.min(expected.len()));
+            let cut: Vec<_> = rows.truncate(kept.len()).into_iter().map(|(key, row)| (key.to_vec(), row)).collect();
+            prop_assert_eq!((&cut[..], &pairs(&rows, &[])[..]), (gone, kept));
+            rows.retain(|_, row| {
+                *row += 1;
+                *row % 2 == 0
+            });
+            let odd: Vec<_> =
+                kept.iter().filter(|(_, row)| row % 2 == 1).map(|(key, row)| (key.clone(), row + 1)).collect();
+            prop_assert_eq!((rows.len(), pairs(&rows, &[])), (odd.len(), odd));
         }
 
         #[test]

@@ -83,6 +83,22 @@ impl<V> Runs<V> {
         before
     }
 
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&Bytes, &mut V) -> bool) {
+        let mut len = 0;
+        self.runs.retain(|_, run| {
+            let kept = match run {
+                Run::One(key, value) => usize::from(keep(key, value)),
+                Run::Many(rows) => {
+                    rows.retain(&mut keep);
+                    rows.len()
+                }
+            };
+            len += kept;
+            kept > 0
+        });
+        self.len = len;
+    }
+
     /// The keys whose heads are in the range; those of the head `at` only from `start` on.
     pub(super) fn range<'a, R: RangeBounds<u64>>(
         &'a self,
