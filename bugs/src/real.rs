@@ -6,6 +6,8 @@ use std::{collections::BTreeMap, path::Path, time::Instant};
 
 /// Seeds between two times that the results are written.
 const PART: u64 = 50;
+/// Events that half of the runs must have at least: in shorter ones little can happen.
+const MEDIAN_EVENTS_MIN: u64 = 20_000;
 
 /// What came of the seeds so far.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -100,7 +102,13 @@ impl Real {
             return Some(format!("the real core fails with seed {}: {}", alarm.seed, alarm.message));
         }
         let missed = self.missed();
-        (!missed.is_empty()).then(|| format!("never in {} seeds: {}", self.seeds, missed.join(", ")))
+        if !missed.is_empty() {
+            return Some(format!("never in {} seeds: {}", self.seeds, missed.join(", ")));
+        }
+        let median = self.median_events();
+        (median < MEDIAN_EVENTS_MIN).then(|| {
+            format!("half of the runs have {median} events or fewer, and should have {MEDIAN_EVENTS_MIN} or more")
+        })
     }
 }
 
@@ -137,7 +145,10 @@ mod tests {
     fn nothing_missed_and_no_alarm_is_no_complaint() {
         let mut real = Real::new("s".into());
         real.faults.insert("drop".into(), 1);
+        real.events = vec![MEDIAN_EVENTS_MIN; 3];
         assert_eq!(real.complaint(), None);
         assert!(real.summary().ends_with("no alarm"));
+        real.events = vec![MEDIAN_EVENTS_MIN - 1; 3];
+        assert!(real.complaint().unwrap().contains("19999 events or fewer"));
     }
 }
