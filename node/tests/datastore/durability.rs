@@ -2,7 +2,7 @@
 
 use crate::{
     faulty::{Disk, Fault},
-    support::{fast, rows, until},
+    support::{PATIENCE, fast, rows, until},
 };
 use anabranch::{Batch, Builder, Bytes, Datastore, Error, LocalNetwork, MergeAll, Told};
 use std::time::Duration;
@@ -153,7 +153,8 @@ async fn callers_wait_where_queue_and_bytes_are_used_up() {
         })
         .collect();
     for put in puts {
-        put.await.unwrap().unwrap();
+        let made = tokio::time::timeout(PATIENCE, put).await.expect("room that was taken is given back");
+        made.unwrap().unwrap();
     }
     assert_eq!(rows(&store).await.len(), 102);
 }
