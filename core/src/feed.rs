@@ -1,8 +1,9 @@
 //! The feed: which keys were written since a moment, across restarts.
 //!
 //! The order in which good blocks are merged is kept in [`Table::Log`], sequence u64 (big-endian) → digest | chain,
-//! where the chain is a hash over the chain before and the digest. A token is a sequence and the chain up to it, so it fits no
-//! other history: not that of a disk that was restored, and not that of another replica. The chain begins with an *epoch*, a hash of
+//! where the chain is a hash over the chain before and the digest. A token is a sequence, the sequence that the values told with it were
+//! of, and the chain up to that, so it fits no other history: not that of a disk that was restored, not one whose end a crash took,
+//! and not that of another replica. The chain begins with an *epoch*, a hash of
 //! its own, and what changes the state otherwise than by merging begins a new one.
 //!
 //! Row of [`Table::Meta`], integers little-endian: on 0 or 1 | epoch | chain | next u64 | start u64 | first u64.
@@ -19,26 +20,31 @@ const ROW: &[u8] = b"feed";
 /// Rows of an epoch that is over which are removed for each row that is added.
 const TRIM: usize = 2;
 /// What a token begins with.
-const TOKEN_VERSION: u8 = 1;
+const TOKEN_VERSION: u8 = 2;
 
 /// A moment in the history of one store: what was merged since can be [asked for](crate::Replica::feed). Opaque: keep its bytes and hand
 /// them back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FeedToken {
+    /// The next block to be told of.
     sequence: u64,
+    /// What was merged when the values told so far were read: those that are told with blocks before `sequence` may come from later ones.
+    seen: u64,
+    /// The chain up to `seen`.
     chain: [u8; 32],
 }
 
 impl FeedToken {
     /// The length of an encoded token in bytes.
-    pub const BYTES: usize = 41;
+    pub const BYTES: usize = 49;
 
     /// The token as bytes, to be kept.
     #[must_use]
     pub fn encode(&self) -> [u8; Self::BYTES] {
         let mut bytes = [TOKEN_VERSION; Self::BYTES];
         bytes[1..9].copy_from_slice(&self.sequence.to_be_bytes());
-        bytes[9..].copy_from_slice(&self.chain);
+        bytes[9..17].copy_from_slice(&self.seen.to_be_bytes());
+        bytes[17..].copy_from_slice(&self.chain);
         bytes
     }
 
@@ -46,8 +52,10 @@ impl FeedToken {
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let bytes: &[u8; Self::BYTES] = bytes.try_into().ok()?;
-        let (sequence, chain) = bytes[1..].split_first_chunk()?;
-        let token = Self { sequence: u64::from_be_bytes(*sequence), chain: chain.try_into().ok()? };
+        let (sequence, rest) = bytes[1..].split_first_chunk()?;
+        let (seen, chain) = rest.split_first_chunk()?;
+        let [sequence, seen] = [sequence, seen].map(|word| u64::from_be_bytes(*word));
+        let token = Self { sequence, seen, chain: chain.try_into().ok()? };
         (bytes[0] == TOKEN_VERSION).then_some(token)
     }
 }
@@ -187,28 +195,43 @@ impl Log {
 
     /// This moment.
     pub(crate) fn token(&self) -> Result<FeedToken, FeedError> {
-        if self.on { Ok(FeedToken { sequence: self.next, chain: self.chain }) } else { Err(FeedError::Off) }
+        self.token_at(self.next)
+    }
+
+    /// All up to this sequence was told, with the values of this moment.
+    fn token_at(&self, sequence: u64) -> Result<FeedToken, FeedError> {
+        if self.on { Ok(FeedToken { sequence, seen: self.next, chain: self.chain }) } else { Err(FeedError::Off) }
     }
 
     /// Whether the token is of this history.
     pub(crate) fn check(&self, token: &FeedToken, rows: &impl Read) -> Result<(), FeedError> {
-        let chain = match token.sequence {
-            _ if !self.on => return Err(FeedError::Off),
-            sequence if sequence < self.start || sequence > self.next => return Err(FeedError::UnknownEpoch),
-            sequence if sequence == self.next => self.chain,
-            sequence if sequence == self.start => self.epoch,
-            sequence => entry(rows, sequence - 1)?.1,
+        let FeedToken { sequence, seen, chain } = *token;
+        if !self.on {
+            return Err(FeedError::Off);
+        }
+        if !(self.start..=seen).contains(&sequence) || seen > self.next {
+            return Err(FeedError::UnknownEpoch);
+        }
+        let known = match seen {
+            seen if seen == self.next => self.chain,
+            seen if seen == self.start => self.epoch,
+            seen => entry(rows, seen - 1)?.1,
         };
-        if chain == token.chain { Ok(()) } else { Err(FeedError::UnknownEpoch) }
+        if known == chain { Ok(()) } else { Err(FeedError::UnknownEpoch) }
     }
 
-    /// The block that was merged after the token, and the token after it.
-    pub(crate) fn after(&self, token: &FeedToken, rows: &impl Read) -> Result<Option<(Cid, FeedToken)>, Error> {
-        if token.sequence >= self.next {
-            return Ok(None);
+    /// The blocks that were merged after the token, as long as `wants` says so of one; and the token after them.
+    pub(crate) fn after(
+        &self,
+        token: &FeedToken,
+        rows: &impl Read,
+        mut wants: impl FnMut(Cid) -> Result<bool, Error>,
+    ) -> Result<FeedToken, FeedError> {
+        let mut sequence = token.sequence;
+        while sequence < self.next && wants(entry(rows, sequence)?.0)? {
+            sequence += 1;
         }
-        let (cid, chain) = entry(rows, token.sequence)?;
-        Ok(Some((cid, FeedToken { sequence: token.sequence + 1, chain })))
+        self.token_at(sequence)
     }
 }
 

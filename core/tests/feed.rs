@@ -110,6 +110,26 @@ fn a_token_of_another_history_is_unknown() {
     assert_eq!(others.replica.feed(&early, 9), unknown, "of another store");
 }
 
+/// The values of a page are of the moment in which it is read: a token in the middle is of no history that lacks what they came from.
+#[test]
+fn a_token_in_the_middle_is_unknown_where_what_its_values_came_from_is_gone() {
+    let mut node = Node::with(config());
+    let begin = token(&node);
+    node.put("/a", "1");
+    let disk = node.replica.store().rows().clone();
+    node.put("/a", "2");
+    let page = node.replica.feed(&begin, 1).unwrap();
+    assert!(page.more && page.keys[0].1.as_deref() == Some(b"2"), "{page:?}");
+    let rest = node.replica.feed(&FeedToken::decode(&page.next.encode()).unwrap(), 9).unwrap();
+    assert_eq!((rest.keys.len(), rest.more), (1, false));
+    // A crash or a backup leaves the first block alone, and nothing that comes says that "/a" is not "2".
+    let mut restored = Node::open(Disk::holding(disk), config(), MergeAll);
+    assert_eq!(restored.replica.feed(&page.next, 9), Err(FeedError::UnknownEpoch));
+    restored.put("/b", "3");
+    assert_eq!(restored.replica.feed(&page.next, 9), Err(FeedError::UnknownEpoch));
+    assert!(restored.replica.feed(&begin, 9).is_ok());
+}
+
 #[test]
 fn a_feed_that_was_off_for_a_while_knows_no_token_from_before() {
     let mut node = Node::with(config());

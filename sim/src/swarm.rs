@@ -15,6 +15,8 @@ use std::{borrow::Cow, time::Duration};
 
 const MILLISECOND: Time = 1_000_000;
 const SECOND: Time = 1_000_000_000;
+/// Blocks of a chain that a replica may have to fetch one after the other before it merges the first.
+const CHAIN: u32 = 1_000;
 /// The part of the seeds in which values are large.
 const LARGE: f64 = 0.02;
 
@@ -102,6 +104,8 @@ impl Drawing {
                 Family::Operator => self.operators(&mut draws),
             }
         }
+        // The bottom of a chain takes a round trip a block to come to, and until then nothing is merged.
+        self.scenario.convergence_budget += self.scenario.network.latency.1 * CHAIN;
         self.scenario.faults.sort_by_key(|timed| timed.at);
         let (mut draws, count) = (self.key.at(2, 0), self.scenario.replicas.len() as u64);
         if count > 2 && draws.chance(0.3) {
@@ -133,6 +137,10 @@ impl Drawing {
         workload.rate = operations / self.scenario.duration.as_secs_f64();
         if draws.chance(0.3) {
             workload.dags = ["", "pins", "a/b", ".."].iter().map(|name| String::from(*name)).collect();
+        }
+        if draws.chance(0.1) {
+            // Alike for longer than is kept of a version that does not prevail.
+            (workload.value_bytes, workload.value_shared) = ((60, 80), 68);
         }
     }
 

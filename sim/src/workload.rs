@@ -140,6 +140,8 @@ impl<'a> Operations<'a> {
         let (least, most) = self.scenario.workload.value_bytes;
         let mut value = vec![0; draws.between(least.into(), most.into()) as usize];
         draws.fill(&mut value);
+        let shared = value.len().min(self.scenario.workload.value_shared as usize);
+        value[..shared].fill(0);
         value.into()
     }
 }

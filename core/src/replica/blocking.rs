@@ -3,7 +3,10 @@
 use super::Replica;
 use crate::{
     Cid, Codec, Error, Peer, Validator,
-    dag::pending::{self, Want},
+    dag::{
+        node::Node,
+        pending::{self, Want},
+    },
     store::{Store, Txn},
 };
 use alloc::vec::Vec;
@@ -49,6 +52,7 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
     /// let _ = bob.step(Input::Block { from: Peer(1), cid: second, bytes, attempt: 0 }, &mut out)?;
     /// let missing = &bob.blocking(10)?[0];
     /// assert_eq!((missing.cid, missing.waiting, missing.asked), (first, 1, Some(Peer(1))));
+    /// assert!(bob.is_owed(&first)? && !bob.is_owed(&second)?);
     /// # Ok(())
     /// # }
     /// ```
@@ -64,5 +68,13 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
             found.push(Blocking { cid, waiting, parked, asked, peers });
         }
         Ok(found)
+    }
+
+    /// Whether the block is owed and its bytes never came: merged state to come depends on it. Costs one read.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get).
+    pub fn is_owed(&self, cid: &Cid) -> Result<bool, Error> {
+        Ok(matches!(Txn::new(&self.store, &self.codec).node(cid)?, Some(Node::Wanted { .. })))
     }
 }

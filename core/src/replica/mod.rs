@@ -463,12 +463,12 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
     pub fn feed(&self, since: &FeedToken, limit: usize) -> Result<Feed, FeedError> {
         let view = self.view()?;
         self.log.check(since, &self.store)?;
-        let (mut keys, mut next, mut bytes) = (BTreeSet::new(), *since, 0);
-        for _ in 0..limit {
-            let Some((cid, after)) = self.log.after(&next, &self.store)?.filter(|_| bytes < self.config.step_bytes_max)
-            else {
-                break;
-            };
+        let (mut keys, mut blocks, mut bytes) = (BTreeSet::new(), 0, 0);
+        let next = self.log.after(since, &self.store, |cid| {
+            if blocks == limit || blocks > 0 && bytes >= self.config.step_bytes_max {
+                return Ok(false);
+            }
+            blocks += 1;
             let body = view.block(&cid)?;
             let body = body.ok_or_else(|| Error::Corrupt(format!("the bytes of block {cid} are missing")))?;
             bytes += body.len() as u64;
@@ -478,8 +478,8 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
                 let tombstones = delta.tombstones.iter().map(|tombstone| &tombstone.key);
                 keys.extend(elements.chain(tombstones).map(|key| Key::cleaned(Bytes::copy_from_slice(key.as_bytes()))));
             }
-            next = after;
-        }
+            Ok(true)
+        })?;
         let value = |key: Key| view.get(&key).map(|value| (key, value));
         let keys = keys.into_iter().map(value).collect::<Result<_, Error>>()?;
         Ok(Feed { keys, next, more: self.log.token()? != next })

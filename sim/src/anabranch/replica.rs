@@ -34,6 +34,8 @@ pub enum Notice {
     Acts(crate::scenario::FaultKind),
     /// A write has waited until what was missing when it was asked for was merged: this.
     Waited(Vec<Cid>),
+    /// The bytes of a block came, and it is owed as if they had not.
+    StillOwed(Cid),
     /// A task has come to its end, an import or a decision was taken in. Told before it is durable.
     Ended(Outcome),
     /// A hostile peer's act took effect, or an operator's.
@@ -196,6 +198,26 @@ impl ReplicaProcess {
         }
     }
 
+    fn take_block(
+        &mut self,
+        from: Peer,
+        cid: Cid,
+        attempt: u32,
+        bytes: Bytes,
+        io: &mut Io<Notice>,
+    ) -> Result<(), Failed> {
+        let is_block = Cid::of(&bytes) == cid;
+        self.step(Input::Block { from, cid, bytes, attempt }, io)?;
+        // In the middle of a rebuild blocks of others are left for later.
+        let idle = self.core.as_ref().filter(|core| is_block && core.task().is_none());
+        if let Some(core) = idle
+            && core.is_owed(&cid).map_err(|error| self.failed(&error))?
+        {
+            io.notice(Notice::StillOwed(cid));
+        }
+        Ok(())
+    }
+
     /// Does what may be done at once, and keeps the rest for the sync. Judges hear at once what programs hear after it.
     fn carry_out(&mut self, effects: &mut Vec<Effect>, io: &mut Io<Notice>) -> Result<(), Failed> {
         self.tell_own_blocks(effects, io)?;
@@ -339,7 +361,7 @@ impl Process for ReplicaProcess {
         let peer = Peer(from.0.into());
         let input = match body {
             Body::Broadcast(payload) => Input::Broadcast { from: peer, payload },
-            Body::Block { cid, attempt, bytes } => Input::Block { from: peer, cid, bytes, attempt },
+            Body::Block { cid, attempt, bytes } => return self.take_block(peer, cid, attempt, bytes, io),
             Body::NotFound { cid, attempt } => Input::FetchFailed { cid, attempt },
             Body::Request { cid, attempt } => return self.serve(from, cid, attempt, io),
             // No message of ours: nothing can be read in it.

@@ -34,6 +34,14 @@ pub fn obligations(stats: &Stats, has_work: bool, waits_for_fetches: bool) -> Fi
     ))
 }
 
+/// Objects to an obligation whose bytes came and changed nothing: whoever builds upon the block waits for ever.
+///
+/// # Errors
+/// Always.
+pub fn taken(cid: &Cid) -> Finding {
+    Err(format!("block {} came, and is owed as if it had not", short(cid)))
+}
+
 /// Whether a write that waited, and says that it has seen all that was known to be missing when it was asked for, has seen it.
 ///
 /// # Errors

@@ -142,7 +142,7 @@ mod tests {
     use super::*;
 
     fn token(number: u8) -> FeedToken {
-        FeedToken::decode(&[&[1][..], &[number; 40]].concat()).unwrap()
+        FeedToken::decode(&[&[2][..], &[number; 48]].concat()).unwrap()
     }
 
     fn page(keys: &[&str], more: bool) -> Feed {

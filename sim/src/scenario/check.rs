@@ -323,6 +323,10 @@ fn workload(
         skew: raw.skew.as_ref().map_or(Ok(0.0), |skew| at.within("skew", skew, 0.0, 4.0))?,
         key_prefix: key_prefix.to_owned(),
         value_bytes: range("value_bytes", &raw.value_bytes, (8, 64), 0, VALUE_BYTES_MAX)?,
+        value_shared: raw
+            .value_shared
+            .as_ref()
+            .map_or(Ok(0), |shared| at.within("value_shared", shared, 0, VALUE_BYTES_MAX))?,
         batch_writes: range("batch_writes", &raw.batch_writes, (2, 10), 1, BATCH_WRITES_MAX)?,
         dags: dags(at, raw.dags.as_ref())?,
         writers,

@@ -114,6 +114,8 @@ pub struct Workload {
     pub key_prefix: String,
     /// The length of a value in bytes, least and most.
     pub value_bytes: (u32, u32),
+    /// So many bytes all values begin with.
+    pub value_shared: u32,
     /// The writes in a batch, least and most; at least 1.
     pub batch_writes: (u32, u32),
     /// The names of the DAGs that are written to, drawn evenly. The main DAG (`""`) alone unless the file says otherwise.

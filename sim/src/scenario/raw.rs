@@ -81,6 +81,7 @@ pub(super) struct Workload {
     pub(super) skew: Option<Spanned<f64>>,
     pub(super) key_prefix: Option<Spanned<String>>,
     pub(super) value_bytes: Option<Spanned<Range<u32>>>,
+    pub(super) value_shared: Option<Spanned<u32>>,
     pub(super) batch_writes: Option<Spanned<Range<u32>>>,
     pub(super) dags: Option<Spanned<Vec<Name>>>,
     pub(super) writers: Option<Spanned<Vec<Name>>>,

@@ -174,8 +174,8 @@ impl Text {
 
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // As the reader does it.
     fn workload(&mut self, workload: &Workload, duration: Duration, names: &Names<'_>, replicas: usize) {
-        let Workload { operations, rate, mix, keys, skew, key_prefix, value_bytes, batch_writes, dags, writers } =
-            workload;
+        let Workload { operations, rate, mix, keys, skew, key_prefix, value_bytes, value_shared, .. } = workload;
+        let Workload { batch_writes, dags, writers, .. } = workload;
         let by_rate = (rate * duration.as_secs_f64()) as u64 == *operations;
         if !by_rate {
             self.field("operations", &operations.to_string());
@@ -191,6 +191,7 @@ impl Text {
         self.unless("skew", &float(*skew), "0.0");
         self.unless("key_prefix", &text(key_prefix), &text("/key/"));
         self.unless("value_bytes", &format!("[{}, {}]", value_bytes.0, value_bytes.1), "[8, 64]");
+        self.unless("value_shared", &value_shared.to_string(), "0");
         self.unless("batch_writes", &format!("[{}, {}]", batch_writes.0, batch_writes.1), "[2, 10]");
         self.unless("dags", &list(dags.iter().map(|dag| text(dag))), "[\"\"]");
         let all: Vec<Party> = (0..replicas).filter_map(|number| u16::try_from(number).ok().map(Party)).collect();
