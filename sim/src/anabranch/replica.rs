@@ -208,8 +208,8 @@ impl ReplicaProcess {
     ) -> Result<(), Failed> {
         let is_block = Cid::of(&bytes) == cid;
         self.step(Input::Block { from, cid, bytes, attempt }, io)?;
-        // In the middle of a rebuild blocks of others are left for later.
-        let idle = self.core.as_ref().filter(|core| is_block && core.task().is_none());
+        // In the middle of a rebuild blocks of others are left for later; a disk that lies may say anything.
+        let idle = self.core.as_ref().filter(|core| is_block && core.task().is_none() && !self.is_tainted);
         if let Some(core) = idle
             && core.is_owed(&cid).map_err(|error| self.failed(&error))?
         {

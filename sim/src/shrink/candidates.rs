@@ -7,7 +7,7 @@ use crate::{
     outcome::OperationKind,
     plan::Plan,
     record::fault_notes,
-    scenario::{Crash, DiskFate, Engine, Fault, Link, Party, Scenario, TimedFault, Workload},
+    scenario::{Crash, DiskFate, Engine, Fault, Harm, Link, Party, Scenario, TimedFault, Workload},
     workload::{Action, Operation},
 };
 use anabranch_core::Write;
@@ -234,11 +234,23 @@ pub(super) fn settings(scenario: &Scenario, number: usize) -> Change {
         }
         10 => after = earlier(after),
         11 => plain_fates(&mut after),
-        12 => after.disk.engine = Engine::Memory,
+        12 => {
+            after.disk.engine = Engine::Memory;
+            after.faults.retain(|timed| !needs_a_disk(&timed.fault));
+        }
         9 => after.core = anabranch_core::Config { ..anabranch_core::Config::default() },
         _ => return Change::None,
     }
     Change::of(scenario, after)
+}
+
+/// Whether the fault is one of a simulated disk: a scenario with it on the engine in memory cannot be read.
+fn needs_a_disk(fault: &Fault) -> bool {
+    match fault {
+        Fault::PowerCut(_) => true,
+        Fault::Disk(disk) => disk.harm != Harm::Slow,
+        _ => false,
+    }
 }
 
 /// Everything as much earlier as it can be: the first thing happens after a millisecond. Faults and operations keep their
@@ -399,5 +411,17 @@ mod tests {
         };
         assert!(shorter.duration < Duration::from_secs(2));
         assert_eq!(Scenario::parse(&shorter.to_toml(), "x.toml").map(|read| read.hostile), Ok(shorter.hostile));
+    }
+
+    /// A disk that lies needs a disk: without the disk it goes too.
+    #[test]
+    fn what_runs_in_memory_is_a_scenario_still() {
+        let text = "replicas = 2\n[disk]\nengine = \"redb\"\n[[disk_fault]]\nat = \"1s\"\nuntil = \"2s\"\nreplica = \"r0\"\nharm = \"lying-sync\"\n\
+                    [[disk_fault]]\nat = \"1s\"\nuntil = \"2s\"\nreplica = \"r1\"\nharm = \"slow\"\n[explicit]\noperations = []\n";
+        let Change::To(smaller) = settings(&Scenario::parse(text, "x.toml").unwrap(), 12) else {
+            unreachable!("the engine is another")
+        };
+        assert_eq!((smaller.disk.engine, smaller.faults.len()), (Engine::Memory, 1));
+        assert_eq!(Scenario::parse(&smaller.to_toml(), "x.toml").map(|read| read.faults), Ok(smaller.faults));
     }
 }
