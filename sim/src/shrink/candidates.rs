@@ -416,7 +416,7 @@ mod tests {
     /// A disk that lies needs a disk: without the disk it goes too.
     #[test]
     fn what_runs_in_memory_is_a_scenario_still() {
-        let text = "replicas = 2\n[disk]\nengine = \"redb\"\n[[disk_fault]]\nat = \"1s\"\nuntil = \"2s\"\nreplica = \"r0\"\nharm = \"lying-sync\"\n\
+        let text = "replicas = 2\nduration = \"9s\"\n[disk]\nengine = \"redb\"\n[[disk_fault]]\nat = \"1s\"\nuntil = \"2s\"\nreplica = \"r0\"\nharm = \"lying-sync\"\n\
                     [[disk_fault]]\nat = \"1s\"\nuntil = \"2s\"\nreplica = \"r1\"\nharm = \"slow\"\n[explicit]\noperations = []\n";
         let Change::To(smaller) = settings(&Scenario::parse(text, "x.toml").unwrap(), 12) else {
             unreachable!("the engine is another")
