@@ -4,7 +4,7 @@
 mod support;
 
 use anabranch_core::{
-    Batch, Bytes, Cid, Config, DagName, Event, FeedError, FeedToken, Input, MergeAll, Timer, store::Table, wire::Block,
+    Batch, Bytes, Cid, Config, DagName, Event, FeedError, FeedToken, MergeAll, Timer, store::Table, wire::Block,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use support::{
@@ -313,7 +313,7 @@ fn a_purge_and_a_rebuild_begin_a_new_epoch() {
     let purged = token(&node);
     node.put("/b", "2");
     assert_eq!(node.replica.feed(&purged, 9).unwrap().keys.len(), 1);
-    node.ask(|token| Input::Rebuild { token }).unwrap();
+    node.rebuild();
     assert_eq!(node.replica.feed(&purged, 9), Err(FeedError::UnknownEpoch));
     let rebuilt = token(&node);
     assert_eq!(node.replica.feed(&rebuilt, 9).unwrap().keys, [], "a rebuild merges nothing new");

@@ -34,6 +34,16 @@ fn serve(node: &mut Node, world: &World) -> Vec<Fetch> {
     unanswered
 }
 
+/// So many ticks of the fetch timer, with round trips before each. What was asked of those who do not answer.
+fn pass(node: &mut Node, world: &World, ticks: u64) -> Vec<Fetch> {
+    let mut unanswered = Vec::new();
+    for _ in 0..ticks {
+        unanswered.extend(serve(node, world));
+        node.fire(Timer::Fetch);
+    }
+    unanswered
+}
+
 /// A node that owes blocks of which it has heard from all, most of which nobody has: an old one, `root`, waits behind them.
 struct Owing {
     node: Node,
@@ -66,14 +76,10 @@ fn owing() -> Owing {
 fn invariant_07_peers_that_are_gone_do_not_hold_up_what_others_have() {
     let Owing { mut node, root, before, after } = owing();
     // Long enough to have asked them all, had everyone answered.
-    for _ in 0..20 {
-        serve(&mut node, &before);
-        node.fire(Timer::Fetch);
-    }
+    pass(&mut node, &before, 20);
     let mut ticks = 0;
     while !node.merged().contains(&Cid::of(&root)) {
-        serve(&mut node, &after);
-        node.fire(Timer::Fetch);
+        pass(&mut node, &after, 1);
         ticks += 1;
         assert!(ticks <= 20, "asking for each of the ghosts in vain takes some 60: {:?}", node.replica.stats());
     }
@@ -82,17 +88,10 @@ fn invariant_07_peers_that_are_gone_do_not_hold_up_what_others_have() {
 #[test]
 fn a_silent_peer_is_asked_for_one_block_at_a_time() {
     let Owing { mut node, before, .. } = owing();
-    for _ in 0..40 {
-        serve(&mut node, &before);
-        node.fire(Timer::Fetch);
-    }
+    pass(&mut node, &before, 40);
     assert!(node.replica.marks().has(Mark::SilentSpared));
     let ticks = u64::from(Config::default().fetch_timeout_ticks) + 1;
-    let mut asked = Vec::new();
-    for _ in 0..10 * ticks {
-        asked.extend(serve(&mut node, &before));
-        node.fire(Timer::Fetch);
-    }
+    let asked = pass(&mut node, &before, 10 * ticks);
     for peer in GONE {
         let count = asked.iter().filter(|fetch| fetch.from == Some(peer)).count() as u64;
         assert!((2..=11).contains(&count), "{peer:?} was asked {count} times in the time of 10 timeouts");
@@ -102,10 +101,7 @@ fn a_silent_peer_is_asked_for_one_block_at_a_time() {
 #[test]
 fn a_silent_peer_that_announces_is_asked_at_once_and_when_it_answers_for_all() {
     let Owing { mut node, before, .. } = owing();
-    for _ in 0..40 {
-        serve(&mut node, &before);
-        node.fire(Timer::Fetch);
-    }
+    pass(&mut node, &before, 40);
     // Its probe is in flight, and times out some ticks from now.
     let news = put_block(&[], 1, "news", "v");
     node.fetches.clear();
@@ -132,10 +128,7 @@ fn invariant_07_what_only_a_silent_peer_has_is_fetched_when_it_is_back() {
     node.hear(2, &[Cid::of(&head)]);
     let first = node.fetches.remove(0);
     node.answer(first, &before[&Cid::of(&head)]);
-    for _ in 0..200 {
-        serve(&mut node, &before);
-        node.fire(Timer::Fetch);
-    }
+    pass(&mut node, &before, 200);
     node.fetches.clear();
     // It says nothing by itself.
     for _ in 0..70 {

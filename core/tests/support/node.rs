@@ -212,6 +212,14 @@ impl<V: Validator + Clone> Node<V> {
         self.ask(|token| Input::Purge { token, dag }).expect("a purge is not refused")
     }
 
+    pub fn rebuild(&mut self) -> Outcome {
+        self.ask(|token| Input::Rebuild { token }).expect("a rebuild is not refused")
+    }
+
+    pub fn abandon(&mut self, cid: Cid) -> Result<Outcome, Refusal> {
+        self.ask(|token| Input::Abandon { token, cid })
+    }
+
     // ---- what comes from others
 
     /// A peer announces these blocks.

@@ -6,7 +6,6 @@ mod calls;
 mod codec;
 mod durability;
 mod faulty;
-mod features;
 mod following;
 mod hazards;
 mod kit;
