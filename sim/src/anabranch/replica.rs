@@ -206,12 +206,13 @@ impl ReplicaProcess {
         bytes: Bytes,
         io: &mut Io<Notice>,
     ) -> Result<(), Failed> {
-        let is_block = Cid::of(&bytes) == cid;
+        let given = bytes.clone();
         self.step(Input::Block { from, cid, bytes, attempt }, io)?;
         // In the middle of a rebuild blocks of others are left for later; a disk that lies may say anything.
-        let idle = self.core.as_ref().filter(|core| is_block && core.task().is_none() && !self.is_tainted);
+        let idle = self.core.as_ref().filter(|core| core.task().is_none() && !self.is_tainted);
         if let Some(core) = idle
             && core.is_owed(&cid).map_err(|error| self.failed(&error))?
+            && Cid::of(&given) == cid
         {
             io.notice(Notice::StillOwed(cid));
         }

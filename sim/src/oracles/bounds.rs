@@ -81,6 +81,12 @@ mod tests {
     }
 
     #[test]
+    fn a_block_that_came_in_vain_is_named() {
+        let cid = Cid::of(b"block");
+        assert!(taken(&cid).unwrap_err().starts_with(&format!("block {} came", short(&cid))));
+    }
+
+    #[test]
     fn a_write_that_has_not_waited_is_found() {
         let known = [Cid::of(b"one"), Cid::of(b"two")];
         assert_eq!(waited(&known, |_| true), Ok(()));

@@ -113,7 +113,7 @@ fn others(
     for fault in &raw.disk_fault {
         let at = end.begins(&fault.at)?;
         let harm = *fault.harm.get_ref();
-        if harm != Harm::Slow && raw.disk.engine == Engine::Memory {
+        if harm.needs_a_disk() && raw.disk.engine == Engine::Memory {
             let what = "a disk that does harm under the engine in memory, expected `engine = \"redb\"` in [disk]";
             return Err(end.at.error(fault.harm.span(), what));
         }

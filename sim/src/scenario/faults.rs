@@ -341,6 +341,12 @@ impl Harm {
         }
     }
 
+    /// Whether only a simulated disk can do it: the engine in memory can but be slow.
+    #[must_use]
+    pub const fn needs_a_disk(self) -> bool {
+        !matches!(self, Self::Slow)
+    }
+
     /// Why nothing can be promised of a replica on such a disk but that it harms nobody else; `None` where everything is.
     #[must_use]
     pub const fn breaks(self) -> Option<&'static str> {

@@ -7,7 +7,7 @@ use crate::{
     outcome::OperationKind,
     plan::Plan,
     record::fault_notes,
-    scenario::{Crash, DiskFate, Engine, Fault, Harm, Link, Party, Scenario, TimedFault, Workload},
+    scenario::{Crash, DiskFate, Engine, Fault, Link, Party, Scenario, TimedFault, Workload},
     workload::{Action, Operation},
 };
 use anabranch_core::Write;
@@ -248,7 +248,7 @@ pub(super) fn settings(scenario: &Scenario, number: usize) -> Change {
 fn needs_a_disk(fault: &Fault) -> bool {
     match fault {
         Fault::PowerCut(_) => true,
-        Fault::Disk(disk) => disk.harm != Harm::Slow,
+        Fault::Disk(disk) => disk.harm.needs_a_disk(),
         _ => false,
     }
 }
