@@ -266,6 +266,18 @@ fn the_worst_failure_is_the_exit_code() {
     assert!(answer.out.contains("not as expected: inert-faults 1, not-converged 1"), "{}", answer.out);
 }
 
+/// All but the time that it took is the same everywhere, so the README can say what will be seen.
+#[test]
+fn the_readme_shows_what_the_first_command_prints() {
+    let readme = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../README.md")).unwrap();
+    let shown = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let printed = anabranch::<&str>([]).out;
+    let plain = |line: &str| line.split(" of simulated time took ").next().unwrap().to_owned();
+    let from = printed.lines().skip_while(|line| *line != shown.lines().next().unwrap());
+    let printed: Vec<String> = from.take(shown.lines().count()).map(plain).collect();
+    assert_eq!(shown.lines().map(plain).collect::<Vec<_>>(), printed);
+}
+
 #[test]
 fn without_arguments_the_quickstart_is_explained() {
     let answer = anabranch::<&str>([]);
