@@ -4,7 +4,7 @@ use super::{
     Engine, Party, ScenarioError,
     check::{At, End, Names},
     faults::{
-        Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Harm, Hostile, HostileAct, Jump, Leave, Operator,
+        Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Fault, Group, Hostile, HostileAct, Jump, Leave, Operator,
         OperatorAct, Partition, Pause, PowerCut, Shape, Skew, TimedFault,
     },
     raw,
