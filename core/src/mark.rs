@@ -115,6 +115,42 @@ marks! {
     ObligationsLoaded = "obligations-loaded",
     /// A store of an older format was opened.
     Upgraded = "upgraded",
+    /// A part of a task did as much as it may, and left the rest for the next step.
+    TaskCutShort = "task-cut-short",
+    /// A task went on that a crash had left.
+    TaskResumed = "task-resumed",
+    /// A rebuild began while another task, or another rebuild, ran.
+    TaskInterrupted = "task-interrupted",
+    /// A good block was merged while a purge gathered or settled keys.
+    MergedWhilePurging = "merged-while-purging",
+    /// A block of the DAG that is being purged was merged since that began, and stays.
+    KeptFromPurge = "kept-from-purge",
+    /// A purge gave a key another value, or took its value away.
+    SettledAnew = "settled-anew",
+    /// A purge took away the last block that had a tombstone that waited.
+    EarlyTombstonePurged = "early-tombstone-purged",
+    /// While a purge ran, a version would have taken over whose value went with the bytes of its block.
+    HeirPurged = "heir-purged",
+    /// A good block was merged while a store was verified.
+    MergedWhileVerifying = "merged-while-verifying",
+    /// A peer was not listened to during a rebuild.
+    UnheardInRebuild = "unheard-in-rebuild",
+    /// A rebuild took a purged or abandoned block over.
+    StubRestored = "stub-restored",
+    /// A rebuild passed a void block over, and took it in when something turned out to need it.
+    VoidNeeded = "void-needed",
+    /// A rebuild removed a void block that nothing needed.
+    VoidUnneeded = "void-unneeded",
+    /// A rebuild left a block owed of which it had neither bytes nor a child.
+    OwedAgain = "owed-again",
+    /// An abandoned block turned up, and was merged in its place.
+    BackInPlace = "back-in-place",
+    /// An abandoned block turned up, and all was merged anew.
+    BackByRebuild = "back-by-rebuild",
+    /// A file brought a block that was owed.
+    ImportedOwed = "imported-owed",
+    /// A file brought a block that was neither known nor owed.
+    ImportedUnknown = "imported-unknown",
 }
 
 /// A set of marks.

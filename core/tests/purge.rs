@@ -4,13 +4,13 @@
 mod support;
 
 use anabranch_core::{
-    Batch, Bytes, Cid, Config, DagName, Event, Input, Outcome, Phase, Progress, Refusal, TaskKind, Timer,
+    Batch, Bytes, Cid, Config, DagName, Event, Input, Outcome, Peer, Phase, Progress, Refusal, TaskKind, Timer,
     limits::DAG_NAME_BYTES_MAX, store::Table, wire::Block,
 };
 use std::collections::BTreeMap;
 use support::{
     Disk, Facts, Net, Node, World,
-    blocks::{block, block_in, put_block, tombstone_block, void_block, world},
+    blocks::{announcement, block, block_in, put_block, tombstone_block, void_block, world},
     check,
 };
 
@@ -149,6 +149,41 @@ fn a_write_of_the_same_while_a_purge_runs_is_another_block() {
     node.run().unwrap();
     assert_ne!(node.outcomes[&token], Ok(first));
     assert_eq!((node.get("k"), node.replica.stats().merged), (Some("v".into()), 1));
+}
+
+/// Between a block's becoming a stub and the settling of its keys, the winner of such a key is removed; the greatest of the others is longer than
+/// what is kept beside a winner, so its value is nowhere any more.
+#[test]
+fn a_version_whose_bytes_a_purge_has_taken_does_not_take_over() {
+    // Few versions, and so many that they have rows of their own.
+    for others in [1, 9] {
+        let low: Vec<Bytes> = (0..others).map(|n| put_block(&[], 1, "k", &format!("low {n}"))).collect();
+        let base: Vec<Cid> = low.iter().map(|bytes| Cid::of(bytes)).collect();
+        let long = |n: usize| block_in("n", &base, 2, &[("k", &n.to_string().repeat(100))], &[]);
+        let long: Vec<Bytes> = (0..others).map(long).collect();
+        let winner = put_block(&[Cid::of(&long[0])], 3, "k", "winner");
+        let removal = tombstone_block(&[Cid::of(&winner)], 4, "k", Cid::of(&winner));
+        let world = world(low.iter().chain(&long).chain([&winner, &removal]));
+        let mut node = Node::with(Config { step_bytes_max: 1, ..Config::default() });
+        low.iter().chain(&long).chain([&winner]).for_each(|bytes| node.receive(bytes));
+        node.settle(&world);
+        let mut facts = Facts::default();
+        facts.purge(&node.world(), "n");
+        let token = node.token();
+        let _ = node.try_step(Input::Purge { token, dag: DagName::new("n") }).unwrap();
+        while node.replica.task().is_some_and(|task| task.phase == Phase::Mark) {
+            let _ = node.try_step(Input::Continue).unwrap();
+        }
+        assert_eq!((node.replica.stats().purged, node.get("k")), (others as u64, Some("winner".into())));
+        let cid = Cid::of(&removal);
+        let _ = node.try_step(Input::Broadcast { from: Peer(7), payload: announcement(&[cid]) }).unwrap();
+        let _ = node.try_step(Input::Block { from: Peer(7), cid, bytes: removal.clone(), attempt: 0 }).unwrap();
+        assert_eq!(node.replica.task().map(|task| task.phase), Some(Phase::Gather), "the key is not settled yet");
+        let greatest = (0..others).map(|n| format!("low {n}")).max();
+        assert_eq!(node.get("k"), greatest, "{others} others");
+        node.run().unwrap();
+        check::is_fold_with(&node, &world, &facts, &format!("{others} others"));
+    }
 }
 
 #[test]

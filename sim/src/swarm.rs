@@ -7,16 +7,19 @@ use crate::{
     engine::{Draws, Key, Time, nanoseconds},
     scenario::{
         Burst, Churn, Clog, Crash, DiskFate, DiskHarm, Engine, Family, Fault, Harm, Hostile, HostileAct, Jump, Leave,
-        Mix, Operator, OperatorAct, Partition, PartitionMode, Party, Pause, Replica, Scenario, Shape, Skew, Swarm,
-        TimedFault,
+        Mix, Operator, OperatorAct, Partition, PartitionMode, Party, Pause, PowerCut, Replica, Scenario, Shape, Skew,
+        Swarm, TimedFault,
     },
 };
+use anabranch_core::WhenBehind;
 use std::{borrow::Cow, time::Duration};
 
 const MILLISECOND: Time = 1_000_000;
 const SECOND: Time = 1_000_000_000;
 /// Blocks of a chain that a replica may have to fetch one after the other before it merges the first.
 const CHAIN: u32 = 1_000;
+/// Steps that a replica may have to make one after the other to rebuild itself.
+const STEPS: u32 = 50_000;
 /// The part of the seeds in which values are large.
 const LARGE: f64 = 0.02;
 
@@ -166,6 +169,14 @@ impl Drawing {
                 (Duration::from_millis(10), Duration::from_secs(1)),
             ],
         );
+        disk.step_delay = one_of(
+            draws,
+            &[Duration::from_micros(1), Duration::from_micros(1), Duration::from_micros(100), Duration::from_millis(2)],
+        );
+        self.scenario.convergence_budget += disk.step_delay * STEPS;
+        if draws.chance(0.3) {
+            core.when_behind = WhenBehind::Wait(time(draws, SECOND, 10 * SECOND));
+        }
     }
 
     /// A time in the first phase, and a later one.
@@ -313,6 +324,10 @@ impl Drawing {
             let (replica, harm) = (self.replica(draws), one_of(draws, harms));
             self.add(at, Fault::Disk(DiskHarm { replica, harm, until }));
         }
+        if self.scenario.disk.engine == Engine::Redb && draws.chance(0.5) {
+            let (at, replica) = (time(draws, 0, self.duration * 3 / 4), self.replica(draws));
+            self.add(at, Fault::PowerCut(PowerCut { replica, write: draws.below(300) }));
+        }
     }
 
     fn membership(&mut self, draws: &mut Draws) {
@@ -357,17 +372,50 @@ impl Drawing {
         }
     }
 
-    /// What an operator may do at any time, to any replica: the others notice nothing.
+    /// What an operator may do at any time, to any replica: the others notice nothing but that they may be asked for blocks.
     fn operators(&mut self, draws: &mut Draws) {
         for _ in 0..draws.between(1, 4) {
             let at = time(draws, 0, self.duration - 1);
             let replica = self.replica(draws);
-            let act = match draws.below(5) {
+            let act = match draws.below(7) {
                 0 | 1 => OperatorAct::Verify,
                 2 | 3 => OperatorAct::Rebuild,
-                _ => OperatorAct::Import,
+                4 => OperatorAct::Import,
+                _ => OperatorAct::Purge(self.dag(draws)),
             };
+            if matches!(act, OperatorAct::Purge(_)) {
+                // What it alone had is gone then, for all.
+                self.give_up(draws, None);
+            }
             self.add(at, Fault::Operator(Operator { replica, act }));
+        }
+    }
+
+    /// The name of a DAG that programs write to.
+    fn dag(&self, draws: &mut Draws) -> String {
+        let dags = &self.scenario.workload.dags;
+        dags.get(draws.below(dags.len().max(1) as u64) as usize).cloned().unwrap_or_default()
+    }
+
+    /// What nobody serves, all operators give up; and if it turns up that it was withheld, it does for all.
+    fn give_up(&mut self, draws: &mut Draws, turns_up: Option<Time>) {
+        let abandons =
+            |timed: &TimedFault| matches!(&timed.fault, Fault::Operator(Operator { act: OperatorAct::Abandon, .. }));
+        if self.scenario.faults.iter().any(abandons) {
+            return;
+        }
+        for replica in (0..self.scenario.replicas.len() as u64).map(party) {
+            let at = time(draws, 0, self.duration - 1);
+            self.add(at, Fault::Operator(Operator { replica, act: OperatorAct::Abandon }));
+            if let Some(from) = turns_up {
+                let at = time(draws, from.max(nanoseconds(at)), self.duration - 1);
+                self.add(at, Fault::Operator(Operator { replica, act: OperatorAct::Recover }));
+                if draws.chance(0.3) {
+                    // It may have to be interrupted for that.
+                    let before = at.saturating_sub(time(draws, 0, MILLISECOND));
+                    self.add(before, Fault::Operator(Operator { replica, act: OperatorAct::Verify }));
+                }
+            }
         }
     }
 
@@ -376,11 +424,14 @@ impl Drawing {
             return;
         }
         let (from, until) = self.window(draws);
-        let scripted =
-            HostileAct::ALL.into_iter().filter(|act| !matches!(act, HostileAct::GoLike | HostileAct::Withheld));
+        let scripted = HostileAct::ALL.into_iter().filter(|act| *act != HostileAct::GoLike);
         let acts: Vec<HostileAct> = scripted.filter(|_| draws.chance(0.3)).collect();
         let acts = if acts.is_empty() || draws.chance(0.25) { vec![HostileAct::GoLike] } else { acts };
         let every = time(draws, 200 * MILLISECOND, 5 * SECOND);
+        if acts.contains(&HostileAct::Withheld) {
+            let turns_up = draws.chance(0.5).then(|| draws.below(self.duration));
+            self.give_up(draws, turns_up);
+        }
         self.scenario.hostile.push(Hostile { name: String::from("mallory"), acts, every, from, until: Some(until) });
     }
 }

@@ -105,3 +105,45 @@ fn what_nobody_serves_is_given_up() {
         report.verdict
     );
 }
+
+/// What was given up turns up in the end, everywhere: all merge it, and their state is a fold over it, too.
+#[test]
+fn what_was_given_up_turns_up() {
+    let mallory = "[[hostile]]\nname = \"mallory\"\nacts = [\"withheld\"]\nevery = \"4s\"\nuntil = \"30s\"\n";
+    let replicas = ["r0", "r1", "r2", "r3"];
+    let given_up = replicas.map(|replica| operator("2s", replica, "abandon"));
+    let found = replicas.map(|replica| operator("25s", replica, "recover"));
+    let rest = format!("{mallory}{}{}", given_up.concat(), found.concat());
+    takes_effect(FaultKind::Recover, 4, &rest);
+    takes_effect(FaultKind::Abandon, 4, &rest);
+    assert!(passes(&rest).iter().all(|report| report.marks["back-in-place"]));
+}
+
+/// One who has written a while by himself purges it before the other has come to its end: nobody can serve the rest any more, and it is given up.
+#[test]
+fn what_was_purged_before_others_had_it_is_given_up() {
+    let each = ["r0", "r1"].map(|replica| operator("1s", replica, "abandon")).concat();
+    let text = format!(
+        "replicas = 2\nduration = \"10s\"\n[workload]\nrate = 20\ndags = [\"pins\"]\n[network]\nlatency = \"200ms\"\n\
+         [[partition]]\nat = \"1s\"\nuntil = \"4900ms\"\ngroups = {{ a = [\"r0\"], b = [\"r1\"] }}\n{each}{}",
+        operator("6500ms", "r0", "purge\"\ndag = \"pins")
+    );
+    let report = run(&Scenario::parse(&text, "test.toml").unwrap(), 0);
+    assert_eq!(report.verdict, Verdict::Passed);
+    assert!(report.faults[&FaultKind::Abandon].effective > 0);
+}
+
+/// With time between the steps of a task, a crash comes in the middle, and the task goes on after it.
+#[test]
+fn a_crash_comes_in_the_middle_of_a_task() {
+    for act in ["rebuild", "verify", "purge\"\ndag = \"pins"] {
+        let text = format!(
+            "replicas = 2\nduration = \"20s\"\n[workload]\nrate = 10\ndags = [\"\", \"pins\"]\n[disk]\nstep_delay = \"5ms\"\n[core]\n\
+             step_bytes_max = 1000\n[[crash]]\nat = \"10100ms\"\nreplica = \"r0\"\ndown = \"100ms\"\n{}",
+            operator("10s", "r0", act)
+        );
+        let report = run(&Scenario::parse(&text, "test.toml").unwrap(), 0);
+        assert_eq!(report.verdict, Verdict::Passed, "{act}");
+        assert!(report.marks["task-resumed"] && report.marks["task-cut-short"], "{act}: {:?}", report.marks);
+    }
+}

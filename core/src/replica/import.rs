@@ -2,7 +2,7 @@
 
 use super::{receive::Owed, step::Step};
 use crate::{
-    Bytes, Cid, Effect, Error, Outcome, Token, Validator,
+    Bytes, Cid, Effect, Error, Mark, Outcome, Token, Validator,
     dag::{node::Node, pending},
     store::Store,
 };
@@ -53,6 +53,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 self.body_came_back(cid, bytes, Owed { depth, since }, missing)?;
             }
             Some(Node::Wanted { depth, since }) => {
+                self.rows.hit(Mark::ImportedOwed);
                 pending::unwant(&mut self.rows, &mut self.counts, depth, &cid)?;
                 let block = self.read(bytes);
                 self.admit(None, cid, bytes, block, Owed { depth, since })?;
@@ -67,6 +68,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 if block.delta.is_err() {
                     return Ok(Taken::Left);
                 }
+                self.rows.hit(Mark::ImportedUnknown);
                 let since = self.owed();
                 self.admit(None, cid, bytes, block, Owed { depth: 0, since })?;
             }

@@ -18,7 +18,7 @@ pub(crate) use step::Step;
 pub use traverse::{Traverse, Visited};
 
 use crate::{
-    Bytes, Cid, Codec, Config, DagName, Effect, Error, Feed, FeedError, FeedToken, Input, Key, Marks, MergeAll,
+    Bytes, Cid, Codec, Config, DagName, Effect, Error, Feed, FeedError, FeedToken, Input, Key, Mark, Marks, MergeAll,
     ProtobufCodec, Query, Row, Stub, TaskStatus, Timer, Validator, dag::counts::Counts, feed::Log, fetch::Fetcher,
     gossip, gossip::Gossip, mark::Trail, store::Store, task::Running, wire::Block,
 };
@@ -179,6 +179,9 @@ impl<S: Store, V: Validator, C: Codec> Replica<S, V, C> {
         let mut replica =
             Self { store, config, validator, codec, counts, task, fetch, gossip, waits, log, trail, stopped: false };
         replica.transact(out, |step| {
+            if step.task.is_some() {
+                step.rows.hit(Mark::TaskResumed);
+            }
             gossip::set_round(step.config, step.out);
             if step.is_rebuilding() {
                 step.log.keep_after_rebuild(step.config.feed);

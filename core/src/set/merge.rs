@@ -176,33 +176,63 @@ fn remove_row_or_wait<S: Read>(
 }
 
 /// The record after its winner went: the greatest of the others takes over, if any is left.
-fn take_over<S: Read>(rows: &mut Txn<'_, S>, key: &Key, others: Others) -> Result<Option<Record>, Error> {
-    let versions = Versions::of(key);
-    let candidates = match &others {
-        Others::Inline(others) => others.clone(),
-        Others::Rows(0) => return Ok(None),
-        Others::Rows(_) => versions.greatest(rows)?,
+fn take_over<S: Read>(rows: &mut Txn<'_, S>, key: &Key, mut others: Others) -> Result<Option<Record>, Error> {
+    let (heir, value) = loop {
+        let candidates = match &others {
+            Others::Inline(others) => others.clone(),
+            Others::Rows(0) => return Ok(None),
+            Others::Rows(_) => Versions::of(key).greatest(rows)?,
+        };
+        let greatest = candidates.iter().map(|other| other.rank).max();
+        let candidates = candidates.into_iter().filter(|other| Some(other.rank) == greatest);
+        let (gone, candidates): (Vec<Other>, Vec<Other>) = parted(candidates, |other| is_gone(rows, other))?;
+        for other in &gone {
+            rows.hit(Mark::HeirPurged);
+            forget_other(rows, key, &mut others, other)?;
+        }
+        match prevailing(rows, key, candidates)? {
+            Some(heir) => break heir,
+            None if gone.is_empty() => return Ok(None),
+            None => {}
+        }
     };
-    let greatest = candidates.iter().map(|other| other.rank).max();
-    let candidates = candidates.into_iter().filter(|other| Some(other.rank) == greatest).collect();
-    let Some((heir, value)) = prevailing(rows, key, candidates)? else { return Ok(None) };
     rows.hit(Mark::TakenOver);
     if !heir.is_whole() {
         rows.hit(Mark::ValueFromBlock);
     }
-    let others = match others {
-        Others::Inline(mut others) => {
-            others.retain(|other| other.cid != heir.cid);
-            Others::Inline(others)
-        }
-        Others::Rows(count) => {
-            versions.remove(rows, heir.rank, &heir.cid)?;
-            Others::Rows(count - 1)
-        }
-    };
+    forget_other(rows, key, &mut others, &heir)?;
     let mut record = Record { winner: Winner { rank: heir.rank, cid: heir.cid, value }, others };
     settle(rows, key, &mut record)?;
     Ok(Some(record))
+}
+
+/// Whether the value of a version went with the bytes of its block: a purge runs, which derives the key anew in the end without it.
+fn is_gone<S: Read>(rows: &Txn<'_, S>, other: &Other) -> Result<bool, Error> {
+    Ok(!other.is_whole() && matches!(rows.node(&other.cid)?, Some(Node::Purged { .. })))
+}
+
+/// The versions of which something holds, and the others.
+fn parted(
+    versions: impl Iterator<Item = Other>,
+    holds: impl Fn(&Other) -> Result<bool, Error>,
+) -> Result<(Vec<Other>, Vec<Other>), Error> {
+    let (mut yes, mut no) = (Vec::new(), Vec::new());
+    for version in versions {
+        if holds(&version)? { yes.push(version) } else { no.push(version) }
+    }
+    Ok((yes, no))
+}
+
+/// Takes a version out of those beside the winner.
+fn forget_other<S: Read>(rows: &mut Txn<'_, S>, key: &Key, others: &mut Others, version: &Other) -> Result<(), Error> {
+    match others {
+        Others::Inline(others) => others.retain(|other| other.cid != version.cid),
+        Others::Rows(count) => {
+            Versions::of(key).remove(rows, version.rank, &version.cid)?;
+            *count -= 1;
+        }
+    }
+    Ok(())
 }
 
 /// Takes few versions back from their rows into the record, so that the record stays a function of

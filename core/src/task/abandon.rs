@@ -1,7 +1,7 @@
 //! Giving up a block that nobody serves, and taking that back when it turns up.
 
 use crate::{
-    Cid, Effect, Error, Outcome, Refusal, Token, Validator,
+    Cid, Effect, Error, Mark, Outcome, Refusal, Token, Validator,
     dag::{
         heads,
         node::Node,
@@ -52,6 +52,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let children = pending::take_merged_without(&mut self.rows, &cid)?;
         match &block.delta {
             Ok(delta) if self.keeps_heights(&cid, block, delta, &children)? => {
+                self.rows.hit(Mark::BackInPlace);
                 self.merge_good(cid, &block.links, delta, &[])?;
                 for child in &children {
                     let covers = matches!(self.rows.node(child)?, Some(Node::Good { dag, .. }) if dag == delta.dag);
@@ -62,6 +63,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 Ok(())
             }
             _ => {
+                self.rows.hit(Mark::BackByRebuild);
                 // Until then it is as it will be: a block that waits for nothing but its turn.
                 self.rows.remove(Table::Nodes, cid.to_row());
                 self.keep_from_purge(&cid);

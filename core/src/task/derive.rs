@@ -12,7 +12,7 @@
 //! ```
 
 use crate::{
-    Cid, Error, Key,
+    Cid, Error, Key, Mark,
     dag::{counts::Counts, node::take_u64},
     set::{
         early_key,
@@ -243,6 +243,7 @@ impl Derived {
         }
         let record = self.record.as_ref().map(Record::encode);
         if rows.get(Table::Keys, key.as_bytes())? != record {
+            rows.hit(Mark::SettledAnew);
             match record {
                 Some(record) => rows.put(Table::Keys, key.bytes().clone(), record),
                 None => rows.remove(Table::Keys, key.bytes().clone()),
@@ -252,6 +253,7 @@ impl Derived {
             let row = early_key(target, key);
             match (rows.get(Table::Early, &row)?.is_some(), is_early) {
                 (true, false) => {
+                    rows.hit(Mark::EarlyTombstonePurged);
                     rows.remove(Table::Early, row);
                     counts.early -= 1;
                 }

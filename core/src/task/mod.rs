@@ -17,7 +17,7 @@ mod verify;
 pub use verify::Damage;
 
 use crate::{
-    Cid, DagName, Effect, Error, Outcome, Refusal, Token, Validator,
+    Cid, DagName, Effect, Error, Mark, Outcome, Refusal, Token, Validator,
     dag::node::{Node, take_u64},
     replica::Step,
     store::{Read, Store, Table, Txn},
@@ -265,6 +265,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         let gather = match kind {
             TaskKind::Purge(dag) => {
                 if *dag == delta.dag && *phase != Phase::Sweep {
+                    self.rows.hit(Mark::KeptFromPurge);
                     purge::keep(&mut self.rows, cid);
                 }
                 matches!(phase, Phase::Gather | Phase::Settle).then_some(Gather::Known)
@@ -280,8 +281,12 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
             TaskKind::Rebuild(_) => None,
         };
         match gather {
-            Some(gather) => derive::gather(&mut self.rows, cid, delta.priority.min(height), delta, gather),
             None => Ok(()),
+            Some(gather) => {
+                let is_purge = gather == Gather::Known;
+                self.rows.hit(if is_purge { Mark::MergedWhilePurging } else { Mark::MergedWhileVerifying });
+                derive::gather(&mut self.rows, cid, delta.priority.min(height), delta, gather)
+            }
         }
     }
 
@@ -311,6 +316,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                     running.task.cursor = Some(key);
                 }
                 if spent >= limit {
+                    self.rows.hit(Mark::TaskCutShort);
                     return Ok(false);
                 }
             }

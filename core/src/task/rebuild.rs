@@ -13,7 +13,7 @@
 
 use super::{Phase, ROW_BYTES, Running, TaskKind, TaskStatus, purge::cid_of};
 use crate::{
-    Bytes, Cid, Effect, Error, Input, Outcome, Refusal, Timer, Token, Validator,
+    Bytes, Cid, Effect, Error, Input, Mark, Outcome, Refusal, Timer, Token, Validator,
     dag::{
         counts::Counts,
         node::{self, Node},
@@ -68,6 +68,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// Begins a rebuild; a task that runs is begun anew after it. What is volatile is forgotten, but for timers that are set.
     pub(crate) fn begin_rebuild(&mut self, token: Option<Token>) {
+        if self.task.is_some() {
+            self.rows.hit(Mark::TaskInterrupted);
+        }
         let (next, token, next_token) = match self.task.take() {
             None => (None, token, None),
             Some(Running { task, token: waits, next_token }) => match task.status {
@@ -99,7 +102,9 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
                 self.refuses(token);
             }
             // What peers say is said again.
-            Input::Broadcast { .. } | Input::Block { .. } | Input::FetchFailed { .. } => {}
+            Input::Broadcast { .. } | Input::Block { .. } | Input::FetchFailed { .. } => {
+                self.rows.hit(Mark::UnheardInRebuild);
+            }
             Input::Timer(Timer::Rebroadcast) => gossip::set_round(self.config, self.out),
             Input::Timer(Timer::Answer) => self.gossip.answered(),
             // No commit waits: all were refused when it began.
@@ -228,7 +233,11 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     fn restore_stub(&mut self, key: &Bytes) -> Result<u64, Error> {
         let row = self.rows.get_or_damage(Table::Stubs, key)?.ok().flatten();
-        match row.and_then(|row| stubs::decode_row(key, &row).ok()) {
+        let stub = row.and_then(|row| stubs::decode_row(key, &row).ok());
+        if stub.is_some() {
+            self.rows.hit(Mark::StubRestored);
+        }
+        match stub {
             Some((cid, Stub::Purged { height, dag })) => {
                 self.counts.purged += 1;
                 self.counts.height_max = self.counts.height_max.max(height);
@@ -304,6 +313,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
         self.owe(cid, depth);
         let passed_over = row_key(UNNEEDED, cid);
         if self.rows.get(Table::Derive, &passed_over)?.is_some() {
+            self.rows.hit(Mark::VoidNeeded);
             self.rows.remove(Table::Derive, passed_over);
             self.rows.put(Table::Derive, row_key(NEEDED, cid), Bytes::new());
         }
@@ -336,6 +346,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
     fn owe_row(&mut self, row: &Bytes) -> Result<u64, Error> {
         let cid = cid_of(&row.slice(1..))?;
         if self.rows.node(&cid)?.is_none() {
+            self.rows.hit(Mark::OwedAgain);
             self.owe_again(&cid, 0)?;
         }
         Ok(0)
@@ -343,6 +354,7 @@ impl<S: Store, V: Validator> Step<'_, S, V> {
 
     /// A void block that nothing needs is not kept.
     fn leave_row(&mut self, row: &Bytes) -> Result<u64, Error> {
+        self.rows.hit(Mark::VoidUnneeded);
         self.rows.remove(Table::Blocks, row.slice(1..));
         Ok(0)
     }

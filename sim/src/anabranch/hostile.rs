@@ -42,6 +42,8 @@ pub struct HostilePeer {
 struct Round {
     act: HostileAct,
     blocks: Vec<(Cid, Bytes)>,
+    /// A block that it made and serves to nobody.
+    hidden: Option<(Cid, Bytes)>,
     announcements: Vec<Bytes>,
 }
 
@@ -93,6 +95,9 @@ impl Process for HostilePeer {
         io.notice(Notice::Acts(kind));
         for (cid, bytes) in round.blocks {
             io.notice(Notice::Made { cid, bytes, poison: Some(kind) });
+        }
+        if let Some((cid, bytes)) = round.hidden {
+            io.notice(Notice::Made { cid, bytes, poison: None });
         }
         round.announcements.into_iter().for_each(|payload| io.broadcast(Body::Broadcast(payload)));
         io.set_timer(0, (self.every, self.every));
@@ -217,7 +222,8 @@ impl HostilePeer {
             heads.into_iter().map(|cid| (cid, &main)),
             anabranch_core::limits::BROADCAST_BYTES_MAX,
         );
-        Round { act, blocks, announcements }
+        let hidden = (act == HostileAct::Withheld).then(|| withheld(round)).map(|bytes| (Cid::of(&bytes), bytes));
+        Round { act, blocks, hidden, announcements }
     }
 
     /// A block that does not decode upon the last honest one, a good one upon it, and a good one beside it.
@@ -257,8 +263,8 @@ fn withheld(round: u64) -> Bytes {
 }
 
 /// All blocks that hostile peers withhold: what operators know to be lost.
-pub(super) fn all_withheld() -> BTreeSet<Cid> {
-    (0..WITHHELD_MAX).map(|round| Cid::of(&withheld(round))).collect()
+pub(super) fn all_withheld() -> BTreeMap<Cid, Bytes> {
+    (0..WITHHELD_MAX).map(withheld).map(|bytes| (Cid::of(&bytes), bytes)).collect()
 }
 
 fn one(bytes: Bytes) -> (Vec<(Cid, Bytes)>, Vec<Cid>) {

@@ -2,7 +2,7 @@
 
 mod system;
 
-use super::{Peer, following::Followers, watched};
+use super::{Peer, following::Followers, orders::Unserved, watched};
 use crate::{
     fold::{Facts, Folded},
     ledger::Ledger,
@@ -59,6 +59,8 @@ pub struct Anabranch<'a> {
     asked: BTreeMap<u64, Asked>,
     /// Blocks newly merged since a replica's state was last compared with the fold over its blocks.
     merged_since_fold: u64,
+    /// What operators know to be lost.
+    unserved: Unserved,
 }
 
 /// What a program asked for.
@@ -92,6 +94,7 @@ impl<'a> Anabranch<'a> {
             writes: Writes::default(),
             asked: BTreeMap::new(),
             merged_since_fold: 0,
+            unserved: Unserved::default(),
         }
     }
 
@@ -331,6 +334,14 @@ impl<'a> Anabranch<'a> {
             _ => {}
         }
         Ok(())
+    }
+
+    /// Looks for blocks that are purged somewhere, and that none of these replicas has any more.
+    fn look_for_unserved(&self, replicas: &[(Party, &Peer)]) {
+        let has =
+            |cid: &Cid, process: &Peer| process.core().is_some_and(|core| core.block(cid).is_ok_and(|b| b.is_some()));
+        let is_unserved = |cid: &Cid| !replicas.iter().any(|(_, process)| has(cid, process));
+        self.unserved.are_purged(self.ledger.all_purged().into_iter().filter(is_unserved).collect());
     }
 
     /// The replica that has merged the most.

@@ -2,14 +2,21 @@
 
 use super::{hostile, replica::ReplicaProcess};
 use crate::{
+    disk::Disk,
+    oracles,
     process::{Failed, Io},
     scenario::{FaultKind, OperatorAct},
 };
-use anabranch_core::{Bytes, Cid, DagName, Input, Outcome, Token};
-use std::collections::{BTreeSet, VecDeque};
+use anabranch_core::{Bytes, Cid, DagName, Error, Input, Outcome, Replica, TaskKind, Token};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// The token of all that an operator asks for: no operation has it.
 pub(super) const TOKEN: Token = Token(u64::MAX);
+/// The token of what has turned up.
+pub(super) const RECOVERY: Token = Token(u64::MAX - 1);
 /// Missing blocks that are looked at in one go.
 const MISSING_MAX: usize = 64;
 
@@ -22,14 +29,43 @@ enum Order {
     Import(Vec<(Cid, Bytes)>),
 }
 
+/// The blocks that no replica can get any more, since a hostile peer withholds them, or since all who had them have purged them. Clones are
+/// the same: what operators tell each other.
+#[derive(Clone, Debug)]
+pub(super) struct Unserved {
+    withheld: Arc<BTreeSet<Cid>>,
+    purged: Arc<Mutex<BTreeSet<Cid>>>,
+}
+
+impl Default for Unserved {
+    fn default() -> Self {
+        Self { withheld: Arc::new(hostile::all_withheld().into_keys().collect()), purged: Arc::default() }
+    }
+}
+
+impl Unserved {
+    fn has(&self, cid: &Cid) -> bool {
+        self.withheld.contains(cid) || self.purged.lock().unwrap_or_else(PoisonError::into_inner).contains(cid)
+    }
+
+    /// All who had them have purged these.
+    pub(super) fn are_purged(&self, cids: BTreeSet<Cid>) {
+        *self.purged.lock().unwrap_or_else(PoisonError::into_inner) = cids;
+    }
+}
+
 /// What is left to do. It is the operator's: a crash does not take it.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Orders {
     left: VecDeque<Order>,
     /// The first is being done.
     is_asked: bool,
-    /// Blocks that are to be given up when they are missing.
-    lost: BTreeSet<Cid>,
+    /// Whether blocks are given up that nobody serves.
+    gives_up: bool,
+    /// Which these are.
+    unserved: Unserved,
+    /// Blocks that have turned up, and are to be imported when they are missing or given up.
+    found: BTreeMap<Cid, Bytes>,
     /// What the replica had merged and owed when the import that runs was asked for.
     before_import: (u64, u64),
 }
@@ -42,15 +78,29 @@ impl Orders {
             OperatorAct::Rebuild => Order::Rebuild,
             OperatorAct::Import => Order::Import(blocks),
             OperatorAct::Abandon => {
-                self.lost = hostile::all_withheld();
+                self.gives_up = true;
+                return;
+            }
+            OperatorAct::Recover => {
+                self.found = hostile::all_withheld();
                 return;
             }
         });
     }
 
+    /// Nothing yet; what nobody serves is known to others, too.
+    pub(super) fn new(unserved: Unserved) -> Self {
+        Self { unserved, ..Self::default() }
+    }
+
+    /// Whether a block is to be given up when it is missing. What has turned up is not.
+    fn is_lost(&self, cid: &Cid) -> bool {
+        self.unserved.has(cid) && !self.found.contains_key(cid)
+    }
+
     /// Whether there is anything to look at.
     pub(super) fn are_left(&self) -> bool {
-        !self.left.is_empty() || !self.lost.is_empty()
+        !self.left.is_empty() || self.gives_up || !self.found.is_empty()
     }
 
     /// What was asked for is not being done any more: it was refused, or the process died.
@@ -59,7 +109,16 @@ impl Orders {
     }
 
     /// Something has come to its end, and is durable. What it was, if it was asked for and made a difference.
-    pub(super) fn done(&mut self, outcome: &Outcome, (merged, owed): (u64, u64)) -> Option<FaultKind> {
+    pub(super) fn done(
+        &mut self,
+        token: Option<Token>,
+        outcome: &Outcome,
+        (merged, owed): (u64, u64),
+    ) -> Option<FaultKind> {
+        if token == Some(RECOVERY) {
+            let is_new = matches!(outcome, Outcome::Imported { merged, pending, .. } if merged + pending > 0);
+            return is_new.then_some(FaultKind::Recover);
+        }
         let (kind, is_effective) = match (outcome, self.left.front()) {
             (Outcome::Abandoned { .. }, _) => return Some(FaultKind::Abandon),
             (Outcome::Purged { blocks, .. }, Some(Order::Purge(_))) => (FaultKind::Purge, *blocks > 0),
@@ -78,16 +137,20 @@ impl Orders {
 }
 
 impl ReplicaProcess {
-    /// Does what its operator waits for, if nothing else runs.
+    /// Does what its operator waits for: what concerns single blocks unless it is being rebuilt, the rest if nothing else runs.
     pub(super) fn follow_orders(&mut self, io: &mut Io<super::Notice>) -> Result<(), Failed> {
-        let Some(core) = self.core().filter(|core| core.task().is_none()) else { return Ok(()) };
+        let is_open =
+            |core: &&Replica<Disk>| !core.task().is_some_and(|task| matches!(task.kind, TaskKind::Rebuild(_)));
+        let Some(core) = self.core().filter(is_open) else { return Ok(()) };
         let stats = core.stats();
-        if stats.obligations > 0 && !self.orders.lost.is_empty() {
-            let missing = core.blocking(MISSING_MAX).map_err(|error| self.failed(&error))?;
-            let lost = missing.iter().map(|blocking| blocking.cid).filter(|cid| self.orders.lost.contains(cid));
-            for cid in lost.collect::<Vec<_>>() {
+        if stats.obligations > 0 && self.orders.gives_up {
+            let lost = self.lost(core).map_err(|error| self.failed(&error))?;
+            for cid in lost {
                 self.step(Input::Abandon { token: TOKEN, cid }, io)?;
             }
+        }
+        if stats.obligations + stats.abandoned > 0 && !self.orders.found.is_empty() {
+            self.recover(io)?;
         }
         if self.orders.is_asked || self.core().is_none_or(|core| core.task().is_some()) {
             return Ok(());
@@ -102,5 +165,31 @@ impl ReplicaProcess {
             Order::Import(blocks) => Input::Import { token: TOKEN, blocks },
         };
         self.step(input, io)
+    }
+
+    /// What is missing and lost. Most of the time the first that are missing say it.
+    fn lost(&self, core: &Replica<Disk>) -> Result<Vec<Cid>, Error> {
+        for limit in [MISSING_MAX, usize::MAX] {
+            let missing = core.blocking(limit)?;
+            let lost = missing.iter().map(|blocking| blocking.cid).filter(|cid| self.orders.is_lost(cid));
+            let lost: Vec<Cid> = lost.collect();
+            if !lost.is_empty() || missing.len() < limit {
+                return Ok(lost);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// Imports what has turned up of what is missing or given up.
+    fn recover(&mut self, io: &mut Io<super::Notice>) -> Result<(), Failed> {
+        let Some(core) = self.core() else { return Ok(()) };
+        let lacking = core.blocking(usize::MAX).and_then(|missing| {
+            let missing = missing.iter().map(|blocking| blocking.cid);
+            Ok(missing.chain(oracles::facts(core)?.abandoned).collect::<BTreeSet<Cid>>())
+        });
+        let lacking = lacking.map_err(|error| self.failed(&error))?;
+        let found = lacking.iter().filter_map(|cid| Some((*cid, self.orders.found.get(cid)?.clone())));
+        let blocks: Vec<_> = found.collect();
+        if blocks.is_empty() { Ok(()) } else { self.step(Input::Import { token: RECOVERY, blocks }, io) }
     }
 }

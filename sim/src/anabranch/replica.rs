@@ -1,6 +1,6 @@
 //! A replica as a process: the core over a simulated disk, driven as a driver should.
 
-use super::orders::{self, Orders};
+use super::orders::{self, Orders, Unserved};
 use crate::{
     disk::{Device, Disk, Medium},
     engine::{Cause, Draws, Key as Source},
@@ -99,7 +99,7 @@ const fn number_of(timer: Timer) -> u8 {
 impl ReplicaProcess {
     /// A replica with these settings and an empty disk; `key` is what its disk draws from.
     #[must_use]
-    pub fn new(config: Config, engine: Engine, key: Source) -> Self {
+    pub(super) fn new(config: Config, engine: Engine, key: Source, unserved: Unserved) -> Self {
         Self {
             config,
             core: None,
@@ -114,7 +114,7 @@ impl ReplicaProcess {
             goes_on: false,
             fetch_timer: false,
             marks: Marks::default(),
-            orders: Orders::default(),
+            orders: Orders::new(unserved),
             late: BTreeMap::new(),
             effects: Vec::new(),
         }
@@ -236,6 +236,8 @@ impl ReplicaProcess {
                     io.set_timer(number_of(timer), (*after.start(), *after.end()));
                 }
                 Effect::Refused { token: orders::TOKEN, .. } => self.orders.ask_again(),
+                // What has turned up is brought again.
+                Effect::Refused { token: orders::RECOVERY, .. } => {}
                 Effect::Refused { token: Token(operation), why } => {
                     self.late.remove(&operation);
                     io.answer(operation, Answer::Refused(why.to_string()));
@@ -394,8 +396,15 @@ impl Process for ReplicaProcess {
 
     fn go_on(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
         self.goes_on = false;
+        let task = |process: &Self| process.core().map(|core| core.task().is_some());
+        let before = task(self);
         self.step(Input::Continue, io)?;
-        self.follow_orders(io)
+        if task(self) == before {
+            return self.follow_orders(io);
+        }
+        // Not at once: the judges look at what is there first.
+        self.goes_on(if self.orders.are_left() { Work::More } else { Work::Done }, io);
+        Ok(())
     }
 
     fn nobody(&mut self, body: Body, io: &mut Io<Notice>) -> Result<(), Failed> {
@@ -419,9 +428,9 @@ impl Process for ReplicaProcess {
                 Held::Effect(Effect::Committed { token: Token(operation), blocks, .. }) => {
                     io.answer(operation, Answer::Written(blocks));
                 }
-                Held::Effect(Effect::Finished { outcome, .. }) => {
+                Held::Effect(Effect::Finished { token, outcome }) => {
                     let stats = self.core.as_ref().map(Replica::stats).unwrap_or_default();
-                    if let Some(kind) = self.orders.done(&outcome, (stats.merged, stats.obligations)) {
+                    if let Some(kind) = self.orders.done(token, &outcome, (stats.merged, stats.obligations)) {
                         io.notice(Notice::Harmed(kind));
                     }
                 }

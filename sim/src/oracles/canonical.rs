@@ -2,15 +2,20 @@
 
 use super::Finding;
 use crate::{ledger::Ledger, outcome::short};
-use anabranch_core::{Bytes, Cid, limits::PRIORITY_DECLARED_END, wire::Block};
+use anabranch_core::{
+    Bytes, Cid,
+    limits::PRIORITY_DECLARED_END,
+    wire::{Block, Delta},
+};
 use std::collections::BTreeSet;
 
 /// Whether a block that a replica has made is in order: good, its links sorted by CID bytes, each key written once, and
-/// declaring its height, or more where a parent declares as much.
+/// declaring its height, or more where a parent declares as much, or where the very block that it would be otherwise is decided there: after a purge
+/// a root may be one that is gone, and says nothing any more.
 ///
 /// # Errors
 /// What is out of order.
-pub fn check(ledger: &Ledger, cid: &Cid, bytes: &Bytes) -> Finding {
+pub fn check(ledger: &Ledger, cid: &Cid, bytes: &Bytes, is_decided: impl Fn(&Cid) -> bool) -> Finding {
     let wrong = |what: String| Err(format!("block {} was made here, and {what}", short(cid)));
     let block = Block::decode(bytes);
     let delta = match block.delta {
@@ -37,7 +42,9 @@ pub fn check(ledger: &Ledger, cid: &Cid, bytes: &Bytes) -> Finding {
         let declared = Block::decode(&parent.bytes).delta.map_or(0, |delta| delta.priority);
         least = least.max(declared.checked_add(1).filter(|over| *over < PRIORITY_DECLARED_END).unwrap_or(0));
     }
-    match delta.priority == height.max(least) {
+    let is_gone = |priority| is_decided(&Cid::of(&Block::encode(&block.links, &Delta { priority, ..delta.clone() })));
+    let asked = height.max(least);
+    match delta.priority >= asked && (asked..delta.priority).all(is_gone) {
         true => Ok(()),
         false => wrong(format!(
             "declares priority {}: its height is {height}, and its parents ask for {least}",
@@ -53,7 +60,7 @@ mod tests {
     use crate::{ledger::tests::block, scenario::Party};
     use anabranch_core::{
         Key,
-        wire::{Delta, Element, Tombstone},
+        wire::{Element, Tombstone},
     };
 
     #[test]
@@ -66,7 +73,7 @@ mod tests {
         let put = Element { key: Key::new("k"), value: Bytes::from_static(b"v") };
         let judge = |delta: &Delta, links: &[Cid]| {
             let bytes = Block::encode(links, delta);
-            check(&ledger, &Cid::of(&bytes), &bytes)
+            check(&ledger, &Cid::of(&bytes), &bytes, |_| false)
         };
         let right = Delta { elements: vec![put.clone()], priority: 8, ..Delta::default() };
         assert_eq!(judge(&right, &[one, two]), Ok(()));
@@ -80,7 +87,14 @@ mod tests {
             assert!(judge(&other, &[one, two]).unwrap_err().contains("declares"), "{priority}");
         }
         assert_eq!(judge(&Delta { priority: 2, ..right.clone() }, &[one]), Ok(()));
-        assert!(check(&ledger, &one, &Bytes::from_static(b"\xff")).unwrap_err().contains("void"));
+        assert!(check(&ledger, &one, &Bytes::from_static(b"\xff"), |_| false).unwrap_err().contains("void"));
+
+        // What it would be otherwise is gone: it has to be another, and no further from it than that.
+        let gone = Cid::of(&Block::encode(&[one, two], &right));
+        let nine = Block::encode(&[one, two], &Delta { priority: 9, ..right.clone() });
+        assert_eq!(check(&ledger, &Cid::of(&nine), &nine, |cid| *cid == gone), Ok(()));
+        let ten = Block::encode(&[one, two], &Delta { priority: 10, ..right.clone() });
+        assert!(check(&ledger, &Cid::of(&ten), &ten, |cid| *cid == gone).unwrap_err().contains("declares"));
 
         // The encoder sorts; what is not sorted is made of a sorted block, its two links of equal length exchanged.
         let sorted = Block::encode(&[one, two], &right).to_vec();
@@ -88,6 +102,6 @@ mod tests {
         assert_eq!(sorted[0], 0x12);
         let exchanged = [&sorted[link..2 * link], &sorted[..link], &sorted[2 * link..]].concat();
         let bytes = Bytes::from(exchanged);
-        assert!(check(&ledger, &Cid::of(&bytes), &bytes).unwrap_err().contains("order of their bytes"));
+        assert!(check(&ledger, &Cid::of(&bytes), &bytes, |_| false).unwrap_err().contains("order of their bytes"));
     }
 }

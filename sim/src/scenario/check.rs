@@ -37,7 +37,7 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
         workload: workload(&at, &raw.workload, &names, operations, rate)?,
         links: links(&raw.link, &names, &network)?,
         network,
-        disk: Disk { sync_delay: raw::times(raw.disk.sync_delay, DEFAULT_SYNC_DELAY), engine: raw.disk.engine },
+        disk: disk(&at, &raw.disk)?,
         faults: faults(&end, &raw, &names)?,
         churn: churn(&end, raw.churn.as_ref())?,
         swizzles: swizzles(&end, &raw.swizzle)?,
@@ -56,6 +56,16 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
 }
 
 pub(super) const DEFAULT_SYNC_DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+pub(crate) const DEFAULT_STEP_DELAY: Duration = Duration::from_micros(1);
+
+fn disk(at: &At<'_>, raw: &raw::Disk) -> Result<Disk, ScenarioError> {
+    let step_delay = raw.step_delay.as_ref().map(|delay| at.positive("step_delay", delay)).transpose()?;
+    Ok(Disk {
+        sync_delay: raw::times(raw.sync_delay, DEFAULT_SYNC_DELAY),
+        step_delay: step_delay.unwrap_or(DEFAULT_STEP_DELAY),
+        engine: raw.engine,
+    })
+}
 
 /// Where errors are.
 pub(super) struct At<'a> {

@@ -141,6 +141,7 @@ fn operator(end: &End<'_>, raw: &raw::Operator, names: &Names<'_>) -> Result<Ope
         (raw::OperatorAct::Verify, None) => OperatorAct::Verify,
         (raw::OperatorAct::Rebuild, None) => OperatorAct::Rebuild,
         (raw::OperatorAct::Abandon, None) => OperatorAct::Abandon,
+        (raw::OperatorAct::Recover, None) => OperatorAct::Recover,
         (raw::OperatorAct::Import, None) => OperatorAct::Import,
     };
     Ok(Operator { replica: names.replica(&raw.replica)?, act })

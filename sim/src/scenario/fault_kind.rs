@@ -104,6 +104,8 @@ pub enum FaultKind {
     Rebuild,
     /// A block was given up. Effective when one was.
     Abandon,
+    /// A block turned up that hostile peers had withheld. Effective when importing it was news.
+    Recover,
     /// Blocks were imported. Effective when some were new.
     Import,
     /// A write was asked for while its replica was behind. Effective when it waited until all that was known to be missing was merged.
@@ -161,6 +163,7 @@ impl fmt::Display for FaultKind {
             Self::Verify => "verify",
             Self::Rebuild => "rebuild",
             Self::Abandon => "abandon",
+            Self::Recover => "recover",
             Self::Import => "import",
             Self::LateWrite => "late-write",
         })

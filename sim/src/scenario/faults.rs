@@ -380,6 +380,8 @@ pub enum OperatorAct {
     Rebuild,
     /// From now on, each block is given up that a hostile peer withholds and that the replica owes.
     Abandon,
+    /// From now on, each block is imported that a hostile peer withholds and that the replica owes or has given up.
+    Recover,
     /// All blocks are imported that another replica has: the one that has merged the most.
     Import,
 }
@@ -393,6 +395,7 @@ impl OperatorAct {
             Self::Verify => FaultKind::Verify,
             Self::Rebuild => FaultKind::Rebuild,
             Self::Abandon => FaultKind::Abandon,
+            Self::Recover => FaultKind::Recover,
             Self::Import => FaultKind::Import,
         }
     }

@@ -31,6 +31,7 @@ mod raw;
 mod values;
 mod write;
 
+pub(crate) use check::DEFAULT_STEP_DELAY;
 pub use error::ScenarioError;
 pub use fault_kind::FaultKind;
 pub use faults::{
@@ -226,7 +227,7 @@ pub enum Family {
     Clock,
     /// Hostile peers.
     Hostile,
-    /// Operators who verify and rebuild.
+    /// Operators who purge, verify, rebuild and import.
     Operator,
 }
 
@@ -251,6 +252,8 @@ impl Family {
 pub struct Disk {
     /// How long after a step the driver syncs, least and most. All steps until then share the sync.
     pub sync_delay: (Duration, Duration),
+    /// How long after a step that left work undone the next one comes.
+    pub step_delay: Duration,
     /// What the rows are kept in.
     pub engine: Engine,
 }

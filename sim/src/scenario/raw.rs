@@ -169,6 +169,7 @@ links! {
 #[serde(deny_unknown_fields)]
 pub(super) struct Disk {
     pub(super) sync_delay: Option<Range<Time>>,
+    pub(super) step_delay: Option<Spanned<Time>>,
     #[serde(default)]
     pub(super) engine: Engine,
 }
@@ -332,6 +333,7 @@ pub(super) enum OperatorAct {
     Verify,
     Rebuild,
     Abandon,
+    Recover,
     Import,
 }
 

@@ -229,6 +229,7 @@ pub(super) fn settings(scenario: &Scenario, number: usize) -> Change {
         8 => {
             after.disk = crate::scenario::Disk {
                 sync_delay: (scenario.disk.sync_delay.0, scenario.disk.sync_delay.0),
+                step_delay: crate::scenario::DEFAULT_STEP_DELAY,
                 ..scenario.disk
             }
         }

@@ -1,6 +1,6 @@
 //! Calling processes, and doing what they want.
 
-use super::{Event, GO_ON_AFTER, NOBODY_AFTER, Outcome, Status, World, seat::Set};
+use super::{Event, NOBODY_AFTER, Outcome, Status, World, seat::Set};
 use crate::{
     choices::{Choice, ChoiceKey},
     engine::{Cause, Time, nanoseconds},
@@ -106,7 +106,8 @@ impl<S: System> World<'_, S> {
             Act::Timer { timer, after } => self.set_timer(party, timer, after, cause),
             Act::GoOn => {
                 let life = self.seats[party.index()].life;
-                self.queue.push(self.now + GO_ON_AFTER, Event::GoOn { party, life, cause });
+                let after = nanoseconds(self.scenario.disk.step_delay);
+                self.queue.push(self.now + after, Event::GoOn { party, life, cause });
             }
             Act::Answer { operation, answer } => return self.answered(party, cause, operation, &answer),
             Act::Notice(notice) => {

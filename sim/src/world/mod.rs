@@ -23,8 +23,6 @@ use act::judge;
 use seat::{Seat, Status};
 use std::collections::BTreeMap;
 
-/// Between two steps of a process that says that there is more to do.
-const GO_ON_AFTER: Time = 1_000;
 /// After sending to anyone when no one is there, the process is told so.
 const NOBODY_AFTER: Time = 1_000_000;
 /// More events in one simulated second than this, and a thousand for each operation that is made in it, are no work but a storm.

@@ -31,7 +31,12 @@ impl System for Anabranch<'_> {
                 let config = Config { report_changes: true, feed: true, ..self.scenario.core.clone() };
                 // What a disk does is a function of the scenario and of who it belongs to; what a crash leaves is chosen by the world.
                 let key = Source::of_seed(u64::from(party.0)).fork("disks");
-                Peer::Replica(Box::new(ReplicaProcess::new(config, self.scenario.disk.engine, key)))
+                Peer::Replica(Box::new(ReplicaProcess::new(
+                    config,
+                    self.scenario.disk.engine,
+                    key,
+                    self.unserved.clone(),
+                )))
             }
         }
     }
@@ -43,6 +48,7 @@ impl System for Anabranch<'_> {
         }
         let purged = self.ledger.all_purged();
         if !purged.is_empty() {
+            self.look_for_unserved(replicas);
             // What one has purged, others need not have; what nobody has purged, all must have.
             let mut sets = replicas.iter().map(|(replica, _)| {
                 let good = self.ledger.all_merged(*replica).filter(|block| block.dag.is_some());
@@ -109,7 +115,8 @@ impl System for Anabranch<'_> {
                     self.poison.insert(cid, kind);
                 }
                 if party.index() < self.scenario.replicas.len() {
-                    let check = || canonical::check(&self.ledger, &cid, &bytes);
+                    let is_decided = |cid: &Cid| process.core().is_some_and(|core| is_decided(core, cid));
+                    let check = || canonical::check(&self.ledger, &cid, &bytes, is_decided);
                     scene.panel.ask(Oracle::CanonicalBlocks, Some(party), scene.now, check)?;
                 }
                 self.writes.made(cid, &bytes);
@@ -119,9 +126,7 @@ impl System for Anabranch<'_> {
             Notice::Waited(known) => {
                 scene.tally.effective(FaultKind::LateWrite);
                 let Some(core) = process.core() else { return Ok(()) };
-                let is_stub = |cid: &Cid| oracles::facts(core).is_ok_and(|facts| facts.height(cid).is_some());
-                let is_decided = |cid: &Cid| core.is_merged(cid).unwrap_or(true) || is_stub(cid);
-                let check = || bounds::waited(&known, is_decided);
+                let check = || bounds::waited(&known, |cid| is_decided(core, cid));
                 scene.panel.ask(Oracle::ObligationsPursued, Some(party), scene.now, check)?;
             }
             Notice::StillOwed(cid) => {
@@ -254,4 +259,10 @@ fn state_digest(observed: &Observed) -> String {
         }
     }
     hex(&hasher.finalize())
+}
+
+/// Whether a replica has merged a block, purged it or given it up.
+fn is_decided<S: anabranch_core::store::Store>(core: &Replica<S>, cid: &Cid) -> bool {
+    let is_stub = || oracles::facts(core).is_ok_and(|facts| facts.height(cid).is_some());
+    core.is_merged(cid).unwrap_or(true) || is_stub()
 }
