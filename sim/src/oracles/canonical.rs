@@ -11,11 +11,18 @@ use std::collections::BTreeSet;
 
 /// Whether a block that a replica has made is in order: good, its links sorted by CID bytes, each key written once, and
 /// declaring its height, or more where a parent declares as much, or where the very block that it would be otherwise is decided there: after a purge
-/// a root may be one that is gone, and says nothing any more.
+/// a root may be one that is gone, and says nothing any more. Who has given up blocks does not know how high others are, and may declare less than
+/// what has all of them counts.
 ///
 /// # Errors
 /// What is out of order.
-pub fn check(ledger: &Ledger, cid: &Cid, bytes: &Bytes, is_decided: impl Fn(&Cid) -> bool) -> Finding {
+pub fn check(
+    ledger: &Ledger,
+    cid: &Cid,
+    bytes: &Bytes,
+    has_given_up: bool,
+    is_decided: impl Fn(&Cid) -> bool,
+) -> Finding {
     let wrong = |what: String| Err(format!("block {} was made here, and {what}", short(cid)));
     let block = Block::decode(bytes);
     let delta = match block.delta {
@@ -44,7 +51,8 @@ pub fn check(ledger: &Ledger, cid: &Cid, bytes: &Bytes, is_decided: impl Fn(&Cid
     }
     let is_gone = |priority| is_decided(&Cid::of(&Block::encode(&block.links, &Delta { priority, ..delta.clone() })));
     let asked = height.max(least);
-    match delta.priority >= asked && (asked..delta.priority).all(is_gone) {
+    let is_lower = has_given_up && (least..asked).contains(&delta.priority);
+    match is_lower || delta.priority >= asked && (asked..delta.priority).all(is_gone) {
         true => Ok(()),
         false => wrong(format!(
             "declares priority {}: its height is {height}, and its parents ask for {least}",
@@ -73,7 +81,7 @@ mod tests {
         let put = Element { key: Key::new("k"), value: Bytes::from_static(b"v") };
         let judge = |delta: &Delta, links: &[Cid]| {
             let bytes = Block::encode(links, delta);
-            check(&ledger, &Cid::of(&bytes), &bytes, |_| false)
+            check(&ledger, &Cid::of(&bytes), &bytes, false, |_| false)
         };
         let right = Delta { elements: vec![put.clone()], priority: 8, ..Delta::default() };
         assert_eq!(judge(&right, &[one, two]), Ok(()));
@@ -87,14 +95,22 @@ mod tests {
             assert!(judge(&other, &[one, two]).unwrap_err().contains("declares"), "{priority}");
         }
         assert_eq!(judge(&Delta { priority: 2, ..right.clone() }, &[one]), Ok(()));
-        assert!(check(&ledger, &one, &Bytes::from_static(b"\xff"), |_| false).unwrap_err().contains("void"));
+        assert!(check(&ledger, &one, &Bytes::from_static(b"\xff"), false, |_| false).unwrap_err().contains("void"));
 
         // What it would be otherwise is gone: it has to be another, and no further from it than that.
         let gone = Cid::of(&Block::encode(&[one, two], &right));
         let nine = Block::encode(&[one, two], &Delta { priority: 9, ..right.clone() });
-        assert_eq!(check(&ledger, &Cid::of(&nine), &nine, |cid| *cid == gone), Ok(()));
+        assert_eq!(check(&ledger, &Cid::of(&nine), &nine, false, |cid| *cid == gone), Ok(()));
         let ten = Block::encode(&[one, two], &Delta { priority: 10, ..right.clone() });
-        assert!(check(&ledger, &Cid::of(&ten), &ten, |cid| *cid == gone).unwrap_err().contains("declares"));
+        assert!(check(&ledger, &Cid::of(&ten), &ten, false, |cid| *cid == gone).unwrap_err().contains("declares"));
+        // Its height is 3, and its parents ask for 2: who has given blocks up may not know of the height.
+        let (three, three_bytes) = block(&[one], "k", "3", 1);
+        ledger.author(Party(0), three, three_bytes);
+        for (priority, is_in_order) in [(1, false), (2, true), (3, true), (4, false)] {
+            let bytes = Block::encode(&[three], &Delta { priority, ..right.clone() });
+            let judge = |has_given_up| check(&ledger, &Cid::of(&bytes), &bytes, has_given_up, |_| false);
+            assert_eq!((judge(true).is_ok(), judge(false).is_ok()), (is_in_order, priority == 3), "{priority}");
+        }
 
         // The encoder sorts; what is not sorted is made of a sorted block, its two links of equal length exchanged.
         let sorted = Block::encode(&[one, two], &right).to_vec();
@@ -102,6 +118,8 @@ mod tests {
         assert_eq!(sorted[0], 0x12);
         let exchanged = [&sorted[link..2 * link], &sorted[..link], &sorted[2 * link..]].concat();
         let bytes = Bytes::from(exchanged);
-        assert!(check(&ledger, &Cid::of(&bytes), &bytes, |_| false).unwrap_err().contains("order of their bytes"));
+        assert!(
+            check(&ledger, &Cid::of(&bytes), &bytes, false, |_| false).unwrap_err().contains("order of their bytes")
+        );
     }
 }

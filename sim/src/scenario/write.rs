@@ -431,7 +431,7 @@ mod tests {
     fn what_no_bundled_scenario_says_is_written_too() {
         round_trip(
             "name = \"a \\\"b\\\"\"\nreplicas = 3\noperations = 7\nconvergence_budget = \"1.5s\"\n\
-             [workload]\nrate = 3.3\nskew = 0.5\n[[link]]\nfrom = [\"r0\"]\nreorder_delay = [\"1ms\", \"2ms\"]\n\
+             [workload]\nrate = 3.3\nskew = 0.5\nvalue_bytes = [5, 9]\nvalue_shared = 3\n[[link]]\nfrom = [\"r0\"]\nreorder_delay = [\"1ms\", \"2ms\"]\n\
              [disk]\nsync_delay = \"1us\"\nstep_delay = \"2ms\"\n[core]\nrebroadcast_jitter_percent = 7\nfetch_timeout_ticks = 9\nfetches_max = 3\n\
              fetches_per_peer_max = 2\nrumours_per_peer_max = 4\nstep_bytes_max = 5\nwrite_wait = \"3s\"\n[[skew]]\nat = \"1s\"\nreplica = \"r1\"\nlate = \"3ms\"\n\
              [[suspend]]\noracle = \"convergence\"\nreplicas = [\"r1\"]\nfrom = \"1s\"\nuntil = \"2s\"\nwhy = \"it is \\\\ so\"\n\

@@ -116,7 +116,8 @@ impl System for Anabranch<'_> {
                 }
                 if party.index() < self.scenario.replicas.len() {
                     let is_decided = |cid: &Cid| process.core().is_some_and(|core| is_decided(core, cid));
-                    let check = || canonical::check(&self.ledger, &cid, &bytes, is_decided);
+                    let has_given_up = process.core().is_some_and(|core| core.stats().abandoned > 0);
+                    let check = || canonical::check(&self.ledger, &cid, &bytes, has_given_up, is_decided);
                     scene.panel.ask(Oracle::CanonicalBlocks, Some(party), scene.now, check)?;
                 }
                 self.writes.made(cid, &bytes);
