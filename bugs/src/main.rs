@@ -44,6 +44,9 @@ struct Cli {
     /// Threads of the simulator [default: as many as there are cores]
     #[arg(long, value_name = "N")]
     jobs: Option<usize>,
+    /// Shrinks each failure for so many seconds at most
+    #[arg(long, default_value_t = 180, value_name = "N")]
+    shrink_for: u64,
     /// Does not shrink what is found
     #[arg(long)]
     no_shrink: bool,
@@ -234,7 +237,8 @@ impl Campaign<'_> {
         let hunt = hunt::hunt(&program, &scenario, self.cli.seeds, self.jobs).map_err(failed)?;
         let found = hunt.found.as_ref().filter(|_| !self.cli.no_shrink);
         let target = self.tree.path(Path::new(&format!("../{}.toml", bug.name)));
-        let shrunk = found.map(|found| shrink(&program, &scenario, found.seed, self.jobs, &target));
+        let shrunk =
+            found.map(|found| shrink(&program, (&scenario, found.seed), self.jobs, self.cli.shrink_for, &target));
         let shrunk = shrunk.transpose().or_else(|why| say(&format!("{}: {why}", bug.name)).map(|()| None))?;
         Ok(Row::new(bug, sources, hunt, shrunk))
     }

@@ -11,13 +11,17 @@ pub struct Size {
     pub operations: u64,
     /// Faults that are left.
     pub faults: u64,
+    /// The time was over before it was as small as it gets.
+    #[serde(default)]
+    pub so_far: bool,
 }
 
 impl std::fmt::Display for Size {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { operations, faults } = self;
+        let Self { operations, faults, so_far } = self;
         let plural = |count: u64| if count == 1 { "" } else { "s" };
-        write!(f, "{operations} operation{}, {faults} fault{}", plural(*operations), plural(*faults))
+        write!(f, "{operations} operation{}, {faults} fault{}", plural(*operations), plural(*faults))?;
+        if *so_far { f.write_str(" (so far)") } else { Ok(()) }
     }
 }
 
@@ -144,7 +148,7 @@ mod tests {
             from: "f".into(),
             sources: "s".into(),
             hunt,
-            shrunk: Some(Size { operations: 2, faults: 1 }),
+            shrunk: Some(Size { operations: 2, faults: 1, so_far: false }),
         }
     }
 

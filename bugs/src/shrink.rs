@@ -6,15 +6,22 @@ use std::{
     process::{Command, Stdio},
 };
 
-/// Shrinks the run of a scenario with a seed, and says what is left. The small scenario is written to `target`.
+/// Shrinks the run of a scenario with a seed for so many seconds at most, and says what is left. The small scenario is written to `target`.
 ///
 /// # Errors
 /// What the simulator says when it cannot.
-pub fn shrink(program: &Path, scenario: &Path, seed: u64, jobs: usize, target: &Path) -> Result<Size, String> {
+pub fn shrink(
+    program: &Path,
+    (scenario, seed): (&Path, u64),
+    jobs: usize,
+    seconds: u64,
+    target: &Path,
+) -> Result<Size, String> {
     let output = Command::new(program)
         .arg("shrink")
         .arg(scenario)
-        .args(["--fresh", "--seed", &seed.to_string(), "--jobs", &jobs.to_string(), "--out"])
+        .args(["--fresh", "--until", &format!("{seconds}s")])
+        .args(["--seed", &seed.to_string(), "--jobs", &jobs.to_string(), "--out"])
         .arg(target)
         .stdin(Stdio::null())
         .output()
@@ -35,7 +42,8 @@ fn size(text: &str) -> Option<Size> {
             name.trim_start().starts_with(what).then(|| number.replace('\u{202f}', "").parse().ok())?
         })
     };
-    Some(Size { operations: count("operation")?, faults: count("fault")? })
+    let so_far = text.contains(" so far ");
+    Some(Size { operations: count("operation")?, faults: count("fault")?, so_far })
 }
 
 #[cfg(test)]
@@ -45,7 +53,13 @@ mod tests {
     #[test]
     fn what_is_left_is_read() {
         let text = "  2 operations, 1 fault, 3 replicas, 17 deliveries  (in 99 runs)";
-        assert_eq!(size(text), Some(Size { operations: 2, faults: 1 }));
+        assert_eq!(size(text), Some(Size { operations: 2, faults: 1, so_far: false }));
+        let text = "  1\u{202f}210 operations, 0 faults, 3 replicas, 17 deliveries, 2 choices so far  (in 99 runs)";
+        let read = size(text).unwrap();
+        assert_eq!(
+            (read, read.to_string().as_str()),
+            (Size { operations: 1_210, faults: 0, so_far: true }, "1210 operations, 0 faults (so far)")
+        );
         assert_eq!(size("nothing"), None);
     }
 }

@@ -161,8 +161,13 @@ fn a_failure_is_shrunk_to_a_scenario_that_fails_in_the_same_way() {
     let ran = anabranch(["run", text(&small)]);
     assert_eq!(ran.code, Some(0), "its expectation and its pinned trace are met: {}{}", ran.out, ran.err);
     assert!(first.contains("outcome = \"not-converged\"") && first.contains("\ntrace = \""), "{first}");
-    let three = anabranch(["shrink", text(&kept), "--jobs", "3", "--fresh"]);
+    let stopped = anabranch(["shrink", text(&kept), "--fresh", "--until", "0s"]);
+    assert_eq!(stopped.code, Some(0), "{}", stopped.err);
+    assert!(stopped.out.contains(" so far ") && stopped.out.contains("the time is over"), "{}", stopped.out);
+    assert!(kept.join("shrunk.toml.partial").exists(), "it is kept");
+    let three = anabranch(["shrink", text(&kept), "--jobs", "3"]);
     assert_eq!(three.code, Some(0), "{}", three.err);
+    assert!(three.out.contains("going on from"), "{}", three.out);
     assert_eq!(first, fs::read_to_string(&small).unwrap(), "no result depends on the number of jobs");
     let story = anabranch(["explain", text(&kept)]);
     assert_eq!(story.code, Some(0), "{}", story.err);

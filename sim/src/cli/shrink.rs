@@ -42,6 +42,9 @@ pub(crate) struct ShrinkArguments {
     /// Threads to run on; as many as there are cores unless told. No result depends on it.
     #[arg(long, value_name = "N", value_parser = values::jobs)]
     jobs: Option<NonZeroUsize>,
+    /// Stop by itself after so much real time, such as 90s, 30m or 8h. The same command goes on from there.
+    #[arg(long, value_name = "T", value_parser = values::span)]
+    until: Option<Duration>,
     /// Begin anew, instead of going on from where the last time stopped.
     #[arg(long)]
     fresh: bool,
@@ -64,7 +67,7 @@ pub(super) fn shrink(arguments: &ShrinkArguments, out: &mut Out) -> Result<Code,
     let of = digest(&whole, &signature);
     let past = resume(arguments, &state, &of, out)?;
     let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
-    let mut watcher = Progress::new(&state, &of, begun);
+    let mut watcher = Progress::new(&state, &of, begun, arguments.until);
     let shrunk = run_shrink(&whole, &signature, jobs, past, &mut watcher);
     watcher.bar.finish_and_clear();
     if watcher.is_anew {
@@ -81,11 +84,14 @@ pub(super) fn shrink(arguments: &ShrinkArguments, out: &mut Out) -> Result<Code,
     if !shrunk.is_minimal {
         let Shrunk { scenario, journal, .. } = &shrunk;
         save(&state, &of, scenario, journal)?;
-        return Err(Stop::Interrupted(format!(
-            "from {begun} down to {} so far, kept in {}; the same command goes on from there",
-            shrunk.size,
-            state.display()
-        )));
+        let size = shrunk.size;
+        let kept = format!("kept in {}; the same command goes on from there", state.display());
+        if interrupt::is_pressed() {
+            return Err(Stop::Interrupted(format!("from {begun} down to {size} so far, {kept}")));
+        }
+        out.line(format_args!("from  {begun}\nto    {size} so far  (in {})", count(shrunk.runs, "run")))?;
+        out.line(format_args!("the time is over: {kept}"))?;
+        return Ok(Code::Passed);
     }
     let regression = as_regression(&named(shrunk.scenario, &target), &signature);
     let regression = regression.ok_or_else(|| Stop::bad("the small scenario does not fail in the same way when it is read from its file; this is a bug of the simulator, please report it"))?;
@@ -213,14 +219,16 @@ struct Progress<'a> {
     runs: u64,
     phase: &'static str,
     saved: Instant,
+    since: Instant,
+    until: Option<Duration>,
     problem: Option<String>,
     /// What the last time left was of no use.
     is_anew: bool,
 }
 
 impl<'a> Progress<'a> {
-    #[allow(clippy::disallowed_methods)] // How often the state is saved; nothing depends on it.
-    fn new(state: &'a Path, of: &'a str, begun: Size) -> Self {
+    #[allow(clippy::disallowed_methods)] // How often the state is saved, and when it is to stop; no result depends on it.
+    fn new(state: &'a Path, of: &'a str, begun: Size, until: Option<Duration>) -> Self {
         let bar = ProgressBar::new_spinner();
         if let Ok(style) = ProgressStyle::with_template("{spinner} {elapsed} {msg}") {
             bar.set_style(style);
@@ -234,6 +242,8 @@ impl<'a> Progress<'a> {
             runs: 0,
             phase: "",
             saved: Instant::now(),
+            since: Instant::now(),
+            until,
             problem: None,
             is_anew: false,
         }
@@ -274,6 +284,7 @@ impl Watcher for Progress<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        interrupt::is_pressed() || self.problem.is_some()
+        let is_over = self.until.is_some_and(|until| self.since.elapsed() >= until);
+        interrupt::is_pressed() || is_over || self.problem.is_some()
     }
 }

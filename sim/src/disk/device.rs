@@ -16,6 +16,10 @@ use std::{
 const SECTOR: usize = 512;
 /// Where writes that go astray go: to the beginning of such a page.
 const PAGE: u64 = 4096;
+/// The first byte of a page of redb that refers to other pages. Such a page in a place that is not its own, be it an old one whose place was not
+/// written, may refer to one above it: redb 4.6 follows that for ever, until the stack overflows, which ends the whole program. So these go neither
+/// astray nor rotten.
+const BRANCH: u8 = 2;
 /// The probability that a read or write goes wrong on a disk that makes them go wrong.
 const ASTRAY: f64 = 1.0 / 50.0;
 const ROTS: f64 = 1.0 / 20.0;
@@ -70,6 +74,11 @@ impl Inner {
         let count = self.counts.entry((kind, at)).or_insert(0);
         *count += 1;
         self.key.at(u64::from(kind) << 56 | at, *count)
+    }
+
+    /// Whether what begins here is a page that refers to others.
+    fn refers_to_others(&self, at: usize) -> bool {
+        self.bytes.get(at) == Some(&BRANCH)
     }
 
     fn does(&self, harm: Harm) -> bool {
@@ -282,11 +291,13 @@ impl StorageBackend for Device {
         if inner.does(Harm::MisdirectedRead) && draws.chance(ASTRAY) {
             let pages = (inner.bytes.len() - out.len()) as u64 / PAGE;
             let other = usize::try_from(draws.between(0, pages) * PAGE).unwrap_or(0);
-            let is_other = inner.bytes[other..other + out.len()] != inner.bytes[at..at + out.len()];
-            inner.done.push((FaultKind::MisdirectedRead, is_other));
-            at = other;
+            if !inner.refers_to_others(other) {
+                let is_other = inner.bytes[other..other + out.len()] != inner.bytes[at..at + out.len()];
+                inner.done.push((FaultKind::MisdirectedRead, is_other));
+                at = other;
+            }
         }
-        if inner.does(Harm::BitRot) && draws.chance(ROTS) && !out.is_empty() {
+        if inner.does(Harm::BitRot) && draws.chance(ROTS) && !out.is_empty() && !inner.refers_to_others(at) {
             let bit = draws.below(out.len() as u64 * 8);
             inner.bytes[at + (bit / 8) as usize] ^= 1 << (bit % 8);
             inner.done.push((FaultKind::BitRot, true));
@@ -344,7 +355,9 @@ impl StorageBackend for Device {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "simulated: no space left on the disk"));
         }
         let mut at = usize::try_from(offset).map_err(|_| beyond())?;
-        if inner.does(Harm::MisdirectedWrite) && draws.chance(ASTRAY) && data.len() <= inner.bytes.len() {
+        let may_go_astray =
+            data.first() != Some(&BRANCH) && !inner.refers_to_others(at) && data.len() <= inner.bytes.len();
+        if inner.does(Harm::MisdirectedWrite) && draws.chance(ASTRAY) && may_go_astray {
             inner.done.push((FaultKind::MisdirectedWrite, true));
             let pages = (inner.bytes.len() - data.len()) as u64 / PAGE;
             at = usize::try_from(draws.between(0, pages) * PAGE).unwrap_or(0);
