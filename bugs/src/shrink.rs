@@ -47,6 +47,7 @@ fn size(text: &str) -> Option<Size> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

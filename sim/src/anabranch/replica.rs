@@ -333,12 +333,16 @@ impl Process for ReplicaProcess {
 
     fn start(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
         let Some(medium) = self.disk.take() else { return Ok(()) };
+        let device = medium.device().cloned();
         let disk = match medium.open() {
             Ok(disk) => disk,
             Err(failure) => {
                 let (medium, error) = *failure;
                 self.disk = Some(medium);
-                return Err(self.failed_by(&error.to_string(), matches!(error, StoreError::Corrupt(_))));
+                let failed = self.failed_by(&error.to_string(), matches!(error, StoreError::Corrupt(_)));
+                // The power is there again by now.
+                let by_cut = !failed.is_damaged && device.is_some_and(|device| device.is_dark());
+                return Err(Failed { by_fault: failed.by_fault || by_cut, ..failed });
             }
         };
         let (device, mut effects) = (disk.device().cloned(), Vec::new());
