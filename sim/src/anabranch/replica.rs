@@ -400,7 +400,8 @@ impl Process for ReplicaProcess {
 
     fn go_on(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
         self.goes_on = false;
-        let task = |process: &Self| process.core().map(|core| core.task().is_some());
+        // One may end and the next begin in a step.
+        let task = |process: &Self| process.core().and_then(|core| core.task().map(|task| task.kind.clone()));
         let before = task(self);
         self.step(Input::Continue, io)?;
         if task(self) == before {
