@@ -297,7 +297,7 @@ impl<N> Io<N> {
         self.act(Act::Timer { timer, after });
     }
 
-    /// Asks for [`Process::go_on`], very soon.
+    /// Asks for [`Process::go_on`], after the time that the scenario puts between two steps.
     pub fn go_on(&mut self) {
         self.act(Act::GoOn);
     }

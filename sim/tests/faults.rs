@@ -173,6 +173,23 @@ fn the_power_is_cut_at_every_write() {
     assert!(cuts > 20, "{cuts} cuts");
 }
 
+/// The store is opened again after a crash, which writes: the power goes before each of these writes.
+#[test]
+fn the_power_is_cut_while_a_store_is_opened() {
+    let mut cuts = 0;
+    for write in 0..8 {
+        let text = format!(
+            "replicas = 2\nduration = \"4s\"\n[disk]\nengine = \"redb\"\n[workload]\nrate = 10\n[[crash]]\nat = \"1s\"\nreplica = \"r0\"\n\
+             down = \"1s\"\n[[power_cut]]\nat = \"1500ms\"\nreplica = \"r0\"\nwrite = {write}\n"
+        );
+        let report = run(&Scenario::parse(&text, "test.toml").unwrap(), 0);
+        let inert = matches!(report.verdict, Verdict::InertFaults { .. });
+        assert!(inert || report.verdict == Verdict::Passed, "write {write}: {}", report.verdict);
+        cuts += report.faults[&FaultKind::PowerCut].effective;
+    }
+    assert!(cuts >= 4, "{cuts} cuts");
+}
+
 #[test]
 fn hostile_peers_are_borne() {
     let acts = [

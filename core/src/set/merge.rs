@@ -133,7 +133,7 @@ fn remove<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, key: &Key, remova
     if let Some(record) = record.as_mut().filter(|_| !winner_gone) {
         settle(rows, key, record)?;
     } else if let Some(old) = record.take() {
-        record = take_over(rows, key, old.others)?;
+        record = take_over(rows, counts, key, old.others)?;
     }
     match &record {
         _ if record == before => {}
@@ -175,25 +175,32 @@ fn remove_row_or_wait<S: Read>(
     Ok(())
 }
 
-/// The record after its winner went: the greatest of the others takes over, if any is left.
-fn take_over<S: Read>(rows: &mut Txn<'_, S>, key: &Key, mut others: Others) -> Result<Option<Record>, Error> {
+/// The record after its winner went: the greatest of the others takes over, if any is left. A version whose value went with the bytes of its block is
+/// forgotten: a purge runs, which derives the key anew in the end without it.
+fn take_over<S: Read>(
+    rows: &mut Txn<'_, S>,
+    counts: &Counts,
+    key: &Key,
+    mut others: Others,
+) -> Result<Option<Record>, Error> {
     let (heir, value) = loop {
         let candidates = match &others {
             Others::Inline(others) => others.clone(),
-            Others::Rows(0) => return Ok(None),
+            Others::Rows(0) => Vec::new(),
             Others::Rows(_) => Versions::of(key).greatest(rows)?,
         };
-        let greatest = candidates.iter().map(|other| other.rank).max();
-        let candidates = candidates.into_iter().filter(|other| Some(other.rank) == greatest);
-        let (gone, candidates): (Vec<Other>, Vec<Other>) = parted(candidates, |other| is_gone(rows, other))?;
-        for other in &gone {
-            rows.hit(Mark::HeirPurged);
-            forget_other(rows, key, &mut others, other)?;
+        let Some(greatest) = candidates.iter().map(|other| other.rank).max() else { return Ok(None) };
+        let mut there = Vec::with_capacity(candidates.len());
+        for other in candidates.into_iter().filter(|other| other.rank == greatest) {
+            if counts.purged > 0 && is_gone(rows, &other)? {
+                rows.hit(Mark::HeirPurged);
+                forget_other(rows, key, &mut others, &other)?;
+            } else {
+                there.push(other);
+            }
         }
-        match prevailing(rows, key, candidates)? {
-            Some(heir) => break heir,
-            None if gone.is_empty() => return Ok(None),
-            None => {}
+        if let Some(heir) = prevailing(rows, key, there)? {
+            break heir;
         }
     };
     rows.hit(Mark::TakenOver);
@@ -206,21 +213,9 @@ fn take_over<S: Read>(rows: &mut Txn<'_, S>, key: &Key, mut others: Others) -> R
     Ok(Some(record))
 }
 
-/// Whether the value of a version went with the bytes of its block: a purge runs, which derives the key anew in the end without it.
+/// Whether the value of a version is nowhere any more.
 fn is_gone<S: Read>(rows: &Txn<'_, S>, other: &Other) -> Result<bool, Error> {
     Ok(!other.is_whole() && matches!(rows.node(&other.cid)?, Some(Node::Purged { .. })))
-}
-
-/// The versions of which something holds, and the others.
-fn parted(
-    versions: impl Iterator<Item = Other>,
-    holds: impl Fn(&Other) -> Result<bool, Error>,
-) -> Result<(Vec<Other>, Vec<Other>), Error> {
-    let (mut yes, mut no) = (Vec::new(), Vec::new());
-    for version in versions {
-        if holds(&version)? { yes.push(version) } else { no.push(version) }
-    }
-    Ok((yes, no))
 }
 
 /// Takes a version out of those beside the winner.

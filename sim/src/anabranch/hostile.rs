@@ -10,6 +10,7 @@ use crate::{
 use anabranch_core::{Bytes, Cid, DagName, wire};
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::LazyLock,
     time::Duration,
 };
 
@@ -263,9 +264,8 @@ fn withheld(round: u64) -> Bytes {
 }
 
 /// All blocks that hostile peers withhold: what operators know to be lost.
-pub(super) fn all_withheld() -> BTreeMap<Cid, Bytes> {
-    (0..WITHHELD_MAX).map(withheld).map(|bytes| (Cid::of(&bytes), bytes)).collect()
-}
+pub(super) static ALL_WITHHELD: LazyLock<BTreeMap<Cid, Bytes>> =
+    LazyLock::new(|| (0..WITHHELD_MAX).map(withheld).map(|bytes| (Cid::of(&bytes), bytes)).collect());
 
 fn one(bytes: Bytes) -> (Vec<(Cid, Bytes)>, Vec<Cid>) {
     let cid = Cid::of(&bytes);

@@ -59,7 +59,7 @@ pub struct Anabranch<'a> {
     asked: BTreeMap<u64, Asked>,
     /// Blocks newly merged since a replica's state was last compared with the fold over its blocks.
     merged_since_fold: u64,
-    /// What operators know to be lost.
+    /// What operators know to be lost since it was purged.
     unserved: Unserved,
 }
 
@@ -336,12 +336,12 @@ impl<'a> Anabranch<'a> {
         Ok(())
     }
 
-    /// Looks for blocks that are purged somewhere, and that none of these replicas has any more.
-    fn look_for_unserved(&self, replicas: &[(Party, &Peer)]) {
+    /// Looks for those of these purged blocks that none of these replicas has any more.
+    fn look_for_unserved(&self, purged: &BTreeSet<Cid>, replicas: &[(Party, &Peer)]) {
         let has =
             |cid: &Cid, process: &Peer| process.core().is_some_and(|core| core.block(cid).is_ok_and(|b| b.is_some()));
         let is_unserved = |cid: &Cid| !replicas.iter().any(|(_, process)| has(cid, process));
-        self.unserved.are_purged(self.ledger.all_purged().into_iter().filter(is_unserved).collect());
+        self.unserved.are(purged.iter().filter(|cid| is_unserved(cid)).copied().collect());
     }
 
     /// The replica that has merged the most.

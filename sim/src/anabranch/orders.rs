@@ -1,6 +1,6 @@
 //! What an operator asks of a replica, and asks again until it is done.
 
-use super::{hostile, replica::ReplicaProcess};
+use super::{hostile::ALL_WITHHELD, replica::ReplicaProcess};
 use crate::{
     disk::Disk,
     oracles,
@@ -9,7 +9,7 @@ use crate::{
 };
 use anabranch_core::{Bytes, Cid, DagName, Error, Input, Outcome, Replica, TaskKind, Token};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -29,28 +29,18 @@ enum Order {
     Import(Vec<(Cid, Bytes)>),
 }
 
-/// The blocks that no replica can get any more, since a hostile peer withholds them, or since all who had them have purged them. Clones are
-/// the same: what operators tell each other.
-#[derive(Clone, Debug)]
-pub(super) struct Unserved {
-    withheld: Arc<BTreeSet<Cid>>,
-    purged: Arc<Mutex<BTreeSet<Cid>>>,
-}
-
-impl Default for Unserved {
-    fn default() -> Self {
-        Self { withheld: Arc::new(hostile::all_withheld().into_keys().collect()), purged: Arc::default() }
-    }
-}
+/// The blocks that no replica can get any more since all who had them have purged them. Clones are the same: what operators tell each other.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Unserved(Arc<Mutex<BTreeSet<Cid>>>);
 
 impl Unserved {
     fn has(&self, cid: &Cid) -> bool {
-        self.withheld.contains(cid) || self.purged.lock().unwrap_or_else(PoisonError::into_inner).contains(cid)
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(cid)
     }
 
-    /// All who had them have purged these.
-    pub(super) fn are_purged(&self, cids: BTreeSet<Cid>) {
-        *self.purged.lock().unwrap_or_else(PoisonError::into_inner) = cids;
+    /// These are all.
+    pub(super) fn are(&self, cids: BTreeSet<Cid>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cids;
     }
 }
 
@@ -62,10 +52,10 @@ pub(super) struct Orders {
     is_asked: bool,
     /// Whether blocks are given up that nobody serves.
     gives_up: bool,
-    /// Which these are.
+    /// Which these are, beside those that hostile peers withhold.
     unserved: Unserved,
-    /// Blocks that have turned up, and are to be imported when they are missing or given up.
-    found: BTreeMap<Cid, Bytes>,
+    /// What hostile peers withhold has turned up, and is to be imported when it is missing or given up.
+    has_turned_up: bool,
     /// What the replica had merged and owed when the import that runs was asked for.
     before_import: (u64, u64),
 }
@@ -82,7 +72,7 @@ impl Orders {
                 return;
             }
             OperatorAct::Recover => {
-                self.found = hostile::all_withheld();
+                self.has_turned_up = true;
                 return;
             }
         });
@@ -95,12 +85,12 @@ impl Orders {
 
     /// Whether a block is to be given up when it is missing. What has turned up is not.
     fn is_lost(&self, cid: &Cid) -> bool {
-        self.unserved.has(cid) && !self.found.contains_key(cid)
+        self.unserved.has(cid) || !self.has_turned_up && ALL_WITHHELD.contains_key(cid)
     }
 
     /// Whether there is anything to look at.
     pub(super) fn are_left(&self) -> bool {
-        !self.left.is_empty() || self.gives_up || !self.found.is_empty()
+        !self.left.is_empty() || self.gives_up || self.has_turned_up
     }
 
     /// What was asked for is not being done any more: it was refused, or the process died.
@@ -149,7 +139,7 @@ impl ReplicaProcess {
                 self.step(Input::Abandon { token: TOKEN, cid }, io)?;
             }
         }
-        if stats.obligations + stats.abandoned > 0 && !self.orders.found.is_empty() {
+        if stats.obligations + stats.abandoned > 0 && self.orders.has_turned_up {
             self.recover(io)?;
         }
         if self.orders.is_asked || self.core().is_none_or(|core| core.task().is_some()) {
@@ -188,7 +178,7 @@ impl ReplicaProcess {
             Ok(missing.chain(oracles::facts(core)?.abandoned).collect::<BTreeSet<Cid>>())
         });
         let lacking = lacking.map_err(|error| self.failed(&error))?;
-        let found = lacking.iter().filter_map(|cid| Some((*cid, self.orders.found.get(cid)?.clone())));
+        let found = lacking.iter().filter_map(|cid| Some((*cid, ALL_WITHHELD.get(cid)?.clone())));
         let blocks: Vec<_> = found.collect();
         if blocks.is_empty() { Ok(()) } else { self.step(Input::Import { token: RECOVERY, blocks }, io) }
     }

@@ -166,12 +166,12 @@ impl ReplicaProcess {
     }
 
     pub(super) fn failed(&self, error: &Error) -> Failed {
-        self.failed_by(&error.to_string(), matches!(error, Error::Corrupt(_)))
+        self.failed_on(self.device(), &error.to_string(), matches!(error, Error::Corrupt(_)))
     }
 
     /// Damage is a fault's doing only where the disk cannot be trusted; that a disk refuses, wherever it was told to.
-    fn failed_by(&self, why: &str, is_damaged: bool) -> Failed {
-        let refuses = self.device().is_some_and(|device| {
+    fn failed_on(&self, device: Option<&Device>, why: &str, is_damaged: bool) -> Failed {
+        let refuses = device.is_some_and(|device| {
             device.is_dark() || [Harm::IoError, Harm::Full].iter().any(|harm| device.harms().contains(harm))
         });
         Failed { why: String::from(why), by_fault: self.is_tainted || refuses && !is_damaged, is_damaged }
@@ -333,19 +333,18 @@ impl Process for ReplicaProcess {
 
     fn start(&mut self, io: &mut Io<Notice>) -> Result<(), Failed> {
         let Some(medium) = self.disk.take() else { return Ok(()) };
+        // As it was: on what is left of it the power is there again.
         let device = medium.device().cloned();
         let disk = match medium.open() {
             Ok(disk) => disk,
             Err(failure) => {
                 let (medium, error) = *failure;
                 self.disk = Some(medium);
-                let failed = self.failed_by(&error.to_string(), matches!(error, StoreError::Corrupt(_)));
-                // The power is there again by now.
-                let by_cut = !failed.is_damaged && device.is_some_and(|device| device.is_dark());
-                return Err(Failed { by_fault: failed.by_fault || by_cut, ..failed });
+                let is_damaged = matches!(error, StoreError::Corrupt(_));
+                return Err(self.failed_on(device.as_ref(), &error.to_string(), is_damaged));
             }
         };
-        let (device, mut effects) = (disk.device().cloned(), Vec::new());
+        let mut effects = Vec::new();
         match Replica::open(disk, self.config.clone(), &mut effects) {
             Ok(core) => {
                 let work = core.progress();
@@ -357,9 +356,8 @@ impl Process for ReplicaProcess {
                 Ok(())
             }
             Err(error) => {
-                let failed = self.failed(&error);
-                self.disk = device.map(|device| Medium::after_failure(&device));
-                Err(Failed { by_fault: failed.by_fault || self.failed(&error).by_fault, ..failed })
+                self.disk = device.as_ref().map(Medium::after_failure);
+                Err(self.failed_on(device.as_ref(), &error.to_string(), matches!(error, Error::Corrupt(_))))
             }
         }
     }

@@ -446,6 +446,29 @@ mod tests {
         }
     }
 
+    /// The third page refers to others, and nothing sends it elsewhere, reads it elsewhere, hides what is written over it, or rots it.
+    #[test]
+    fn a_page_that_refers_to_others_is_spared() {
+        let device = device();
+        device.write(8192, &[BRANCH; 4096]).unwrap();
+        device.sync_data().unwrap();
+        for harm in [Harm::BitRot, Harm::MisdirectedRead, Harm::MisdirectedWrite] {
+            device.set(harm, true);
+        }
+        let mut out = [0; 4096];
+        for _ in 0..2000 {
+            device.read(8192, &mut out).unwrap();
+            assert!(out == [BRANCH; 4096] || out.first() != Some(&BRANCH), "another, whole or rotten");
+            device.write(8192, &[BRANCH; 4096]).unwrap();
+            assert_eq!(bytes(&device)[8192..12288], [BRANCH; 4096]);
+            device.read(0, &mut out).unwrap();
+            assert_ne!(out.first(), Some(&BRANCH), "it is read where it is not");
+        }
+        device.write(8192, &[3; 4096]).unwrap();
+        assert_eq!(bytes(&device)[8192..12288], [3; 4096], "what is written over it is there");
+        assert!(device.take_done().contains(&(FaultKind::MisdirectedRead, true)), "others are not spared");
+    }
+
     #[test]
     fn who_looks_on_is_not_lied_to() {
         let device = device();

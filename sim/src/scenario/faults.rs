@@ -378,7 +378,7 @@ pub enum OperatorAct {
     Verify,
     /// All indexes are made anew from the blocks.
     Rebuild,
-    /// From now on, each block is given up that a hostile peer withholds and that the replica owes.
+    /// From now on, each block is given up that the replica owes and that nobody serves: a hostile peer withholds it, or all who had it have purged it.
     Abandon,
     /// From now on, each block is imported that a hostile peer withholds and that the replica owes or has given up.
     Recover,

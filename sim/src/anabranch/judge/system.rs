@@ -48,7 +48,7 @@ impl System for Anabranch<'_> {
         }
         let purged = self.ledger.all_purged();
         if !purged.is_empty() {
-            self.look_for_unserved(replicas);
+            self.look_for_unserved(&purged, replicas);
             // What one has purged, others need not have; what nobody has purged, all must have.
             let mut sets = replicas.iter().map(|(replica, _)| {
                 let good = self.ledger.all_merged(*replica).filter(|block| block.dag.is_some());
