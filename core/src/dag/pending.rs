@@ -221,6 +221,23 @@ pub(crate) fn wants<S: Read>(
     rows.into_iter().map(|(row, size)| Ok((row.clone(), cid_at_end(&row)?, size_of(&size)?))).collect()
 }
 
+/// Finds damage: what a row of wants says of a block must be what the block's own row says. A block that is wanted here and not there
+/// would be asked for again as soon as it had come, for ever.
+pub(crate) fn check_want<S: Read>(rows: &Txn<'_, S>, key: &[u8], cid: &Cid) -> Result<(), Error> {
+    let is_wanted = match rows.node(cid)? {
+        Some(Node::Wanted { depth, .. }) => key == want_key(Want::Now, depth, cid),
+        Some(Node::Pending { depth, body: false, missing, .. }) => {
+            let want = if missing.is_empty() { Want::Now } else { Want::WhenRoom };
+            key == want_key(want, depth, cid)
+        }
+        _ => false,
+    };
+    match is_wanted {
+        true => Ok(()),
+        false => Err(Error::Corrupt(format!("block {cid} is listed as one to be fetched, and its row does not say so"))),
+    }
+}
+
 /// Keeps the body of a block that cannot be merged yet.
 pub(crate) fn keep_body<S: Read>(rows: &mut Txn<'_, S>, counts: &mut Counts, depth: u32, cid: &Cid, bytes: &Bytes) {
     rows.put(Table::Blocks, cid.to_row(), bytes.clone());

@@ -158,9 +158,12 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         let peers = self.fetch.suppliers().clone();
         let wants = pending::wants(&self.rows, Want::Now, self.fetch.cursor.as_ref(), LOAD_MAX)?;
         self.fetch.cursor = wants.get(LOAD_MAX - 1).map(|(row, ..)| row.clone());
-        for (_, cid, _) in wants {
-            self.rows.hit(Mark::ObligationsLoaded);
-            self.fetch.reload(cid, &peers);
+        for (row, cid, _) in wants {
+            if !self.fetch.holds(&cid) {
+                pending::check_want(&self.rows, &row, &cid)?;
+                self.rows.hit(Mark::ObligationsLoaded);
+                self.fetch.reload(cid, &peers);
+            }
         }
         Ok(())
     }
@@ -173,11 +176,12 @@ impl<'a, S: Store, V: Validator> Step<'a, S, V> {
         if running >= REFETCHES_MAX || self.counts.pending_bytes + reserved >= room {
             return Ok(());
         }
-        for (_, cid, size) in pending::wants(&self.rows, Want::WhenRoom, None, REFETCHES_MAX)? {
+        for (row, cid, size) in pending::wants(&self.rows, Want::WhenRoom, None, REFETCHES_MAX)? {
             if running >= REFETCHES_MAX || self.counts.pending_bytes + reserved + size > room {
                 break;
             }
             if !self.fetch.holds(&cid) {
+                pending::check_want(&self.rows, &row, &cid)?;
                 self.rows.hit(Mark::BodyForRoom);
                 self.fetch.dropped(cid, size);
                 reserved += size;
