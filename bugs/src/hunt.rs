@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
     io::{BufRead, BufReader},
+    ops::Range,
     path::Path,
     process::{Command, Stdio},
     time::{Duration, Instant},
@@ -54,6 +55,13 @@ pub(crate) struct Line {
 }
 
 impl Line {
+    /// Of a run of which the simulator itself died.
+    fn dead(seed: u64, how: &str) -> Self {
+        let message = format!("the simulator died: {how}");
+        let verdict = VerdictLine { outcome: String::from("crashed"), oracle: None, message };
+        Self { seed, as_expected: false, verdict, events: 0, faults: BTreeMap::new(), marks: BTreeMap::new() }
+    }
+
     /// What was found, if the run did not end as it should.
     pub(crate) fn into_found(self) -> Option<Found> {
         let Self { seed, verdict: VerdictLine { outcome, oracle, message }, as_expected, .. } = self;
@@ -95,7 +103,7 @@ pub fn hunt(program: &Path, scenario: &Path, seeds: u64, jobs: usize) -> Result<
 }
 
 /// Ranges of seeds, each larger than the one before.
-fn parts(seeds: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
+fn parts(seeds: u64) -> impl Iterator<Item = Range<u64>> {
     let after = (1..).map(|times| PARTS[PARTS.len() - 1] * times);
     let bounds = PARTS.into_iter().chain(after.skip(1));
     let mut from = 0;
@@ -106,13 +114,33 @@ fn parts(seeds: u64) -> impl Iterator<Item = std::ops::Range<u64>> {
     })
 }
 
-/// Runs the scenario with all of these seeds.
-pub(crate) fn run(
-    program: &Path,
-    scenario: &Path,
-    seeds: std::ops::Range<u64>,
-    jobs: usize,
-) -> Result<Vec<Line>, String> {
+/// Runs the scenario with all of these seeds. Where the simulator itself dies, the seed that it dies of is a finding like others, and the
+/// rest is run all the same.
+pub(crate) fn run(program: &Path, scenario: &Path, seeds: Range<u64>, jobs: usize) -> Result<Vec<Line>, String> {
+    let mut lines = Vec::new();
+    let mut parts = vec![seeds];
+    while let Some(part) = parts.pop() {
+        match attempt(program, scenario, &part, jobs)? {
+            Attempt::Whole(mut all) => lines.append(&mut all),
+            Attempt::Died(how) if part.end - part.start == 1 => lines.push(Line::dead(part.start, &how)),
+            Attempt::Died(_) => {
+                let middle = part.start.midpoint(part.end);
+                parts.extend([middle..part.end, part.start..middle]);
+            }
+        }
+    }
+    Ok(lines)
+}
+
+/// How the simulator ended.
+enum Attempt {
+    /// All runs came to an end.
+    Whole(Vec<Line>),
+    /// It died before.
+    Died(String),
+}
+
+fn attempt(program: &Path, scenario: &Path, seeds: &Range<u64>, jobs: usize) -> Result<Attempt, String> {
     let mut child = Command::new(program)
         .arg("run")
         .arg(scenario)
@@ -131,7 +159,8 @@ pub(crate) fn run(
     let status = child.wait().map_err(|error| format!("the simulator: {error}"))?;
     // A run that crashes ends the program by a code of its own, and is a finding like others.
     match lines.len() as u64 {
-        written if written == seeds.end - seeds.start => Ok(lines),
+        written if written == seeds.end - seeds.start => Ok(Attempt::Whole(lines)),
+        _ if status.code().is_none() => Ok(Attempt::Died(status.to_string())),
         written => Err(format!(
             "the simulator ended with {status} after {written} of the runs {seeds:?} of {}",
             scenario.display()
@@ -140,6 +169,7 @@ pub(crate) fn run(
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
@@ -150,5 +180,36 @@ mod tests {
             assert_eq!(all, (0..seeds).collect::<Vec<_>>());
         }
         assert_eq!(parts(0).count(), 0);
+    }
+
+    /// A simulator that dies of two seeds, and writes no run of a part in which it does.
+    #[cfg(unix)]
+    #[test]
+    fn a_seed_of_which_the_simulator_dies_is_a_finding_and_the_others_are_run() {
+        use std::{fs, io::Write, os::unix::fs::PermissionsExt};
+        let folder = std::env::temp_dir().join(format!("anabranch-bugs-dies-{}", std::process::id()));
+        fs::create_dir_all(&folder).unwrap();
+        let program = folder.join("simulator");
+        let mut file = fs::File::create(&program).unwrap();
+        file.write_all(
+            br#"#!/bin/sh
+from=${4%..*} to=${4#*..}
+for dead in 5 11; do [ "$from" -le $dead ] && [ $dead -lt "$to" ] && kill -ABRT $$; done
+for seed in $(seq "$from" $((to - 1))); do
+    echo "{\"seed\":$seed,\"as_expected\":true,\"verdict\":{\"outcome\":\"passed\"},\"events\":7}"
+done
+"#,
+        )
+        .unwrap();
+        drop(file);
+        fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+        let lines = run(&program, Path::new("swarm.toml"), 0..16, 2).unwrap();
+        let hunt = hunt(&program, Path::new("swarm.toml"), 100, 2).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(lines.iter().map(|line| line.seed).collect::<Vec<_>>(), (0..16).collect::<Vec<_>>());
+        let dead: Vec<Found> = lines.into_iter().filter_map(Line::into_found).collect();
+        assert_eq!(dead.iter().map(|found| found.seed).collect::<Vec<_>>(), [5, 11]);
+        assert!(dead[0].message.starts_with("the simulator died: signal: 6"), "{}", dead[0].message);
+        assert_eq!((hunt.found.unwrap().seed, hunt.runs), (5, 16));
     }
 }

@@ -7,7 +7,7 @@ use anabranch_bugs::{
     report::{self, Results, Row},
     repository,
     shrink::shrink,
-    tree::Tree,
+    tree::{Build, Tree},
 };
 use clap::Parser;
 use std::{
@@ -171,7 +171,7 @@ impl Campaign<'_> {
         let mut real = earlier.unwrap_or_else(|| Real::new(sources));
         if real.seeds < seeds {
             self.tree.put(None).map_err(Bad::Failed)?;
-            let program = self.tree.build().map_err(|why| Bad::Failed(format!("the real core {why}")))?;
+            let program = self.tree.build(Build::Fast).map_err(|why| Bad::Failed(format!("the real core {why}")))?;
             let scenario = self.tree.path(Path::new(SWARM));
             loop {
                 let (known, more) = (real.alarms.len(), real.go_on(&program, &scenario, seeds, self.jobs));
@@ -227,7 +227,7 @@ impl Campaign<'_> {
     fn hunted(&mut self, bug: &Bug, sources: String) -> Done<Row> {
         let failed = |why: String| Bad::Failed(format!("{}: {why}", bug.name));
         self.tree.put(Some(bug)).map_err(Bad::Failed)?;
-        let program = self.tree.build().map_err(failed)?;
+        let program = self.tree.build(Build::Soon).map_err(failed)?;
         // What it was once shrunk to passes on the real core, and must fail here.
         let regression = self.tree.path(&Path::new("scenarios/regressions").join(format!("{}.toml", bug.name)));
         if regression.is_file() && hunt::hunt(&program, &regression, 1, 1).map_err(failed)?.found.is_none() {

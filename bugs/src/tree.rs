@@ -10,11 +10,20 @@ use std::{
 /// What is copied of the repository: all that the build reads, and the scenarios.
 const LEFT_OUT: [&str; 2] = ["target", "node_modules"];
 
-/// Built anew for each bug, and so with little optimisation: most bugs are found sooner than a faster program would be built.
+/// What of the simulator is ours.
 const OURS: [&str; 4] = ["anabranch-core", "anabranch-store", "anabranch-car", "anabranch-sim"];
 
 /// What the simulator is made of, beside its dependencies.
 const SOURCES: [&str; 4] = ["core/src", "store/src", "sim/src", "scenarios"];
+
+/// How much the compiler optimises what is ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Build {
+    /// Little: it is built anew for each bug, and most bugs are found sooner than a faster program would be built.
+    Soon,
+    /// All it can: for thousands of seeds.
+    Fast,
+}
 
 /// A copy of the sources. The product's own files are never touched, and what becomes of them while bugs are hunted makes no difference.
 #[derive(Debug)]
@@ -74,7 +83,11 @@ impl Tree {
     ///
     /// # Errors
     /// What the compiler says.
-    pub fn build(&self) -> Result<PathBuf, String> {
+    pub fn build(&self, build: Build) -> Result<PathBuf, String> {
+        let level = match build {
+            Build::Soon => 1,
+            Build::Fast => 3,
+        };
         let output = Command::new("cargo")
             .current_dir(&self.copy)
             .args([
@@ -90,10 +103,9 @@ impl Tree {
                 "--target-dir",
             ])
             .arg(&self.built)
-            .args(
-                OURS.iter()
-                    .flat_map(|name| [String::from("--config"), format!("profile.release.package.{name}.opt-level=1")]),
-            )
+            .args(OURS.iter().flat_map(|name| {
+                [String::from("--config"), format!("profile.release.package.{name}.opt-level={level}")]
+            }))
             .env("CARGO_INCREMENTAL", "1")
             .env("CARGO_PROFILE_RELEASE_DEBUG", "0")
             .stdin(Stdio::null())

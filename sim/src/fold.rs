@@ -103,18 +103,18 @@ pub fn fold_with(blocks: &BTreeMap<Cid, Bytes>, facts: &Facts) -> Folded {
     }
 
     // Rule 6: a head is a good block to which no good block of its name links, directly or through void ones.
-    let mut below: BTreeSet<(&DagName, Cid)> = BTreeSet::new();
+    let mut below: BTreeSet<(Cid, &DagName)> = BTreeSet::new();
     // What is not here covers nothing, and passes nothing on.
     let links = |cid: &Cid| blocks.get(cid).into_iter().flat_map(|block| block.links.iter().copied());
     let mut walk: Vec<(&DagName, Cid)> =
         deltas.iter().flat_map(|(cid, delta)| links(cid).map(|link| (&delta.dag, link))).collect();
     while let Some((dag, cid)) = walk.pop() {
-        if below.insert((dag, cid)) && !good.contains_key(&cid) {
+        if below.insert((cid, dag)) && !good.contains_key(&cid) {
             walk.extend(links(&cid).map(|link| (dag, link)));
         }
     }
     let mut heads: BTreeMap<DagName, BTreeSet<Cid>> = BTreeMap::new();
-    for (cid, delta) in deltas.iter().filter(|(cid, delta)| !below.contains(&(&delta.dag, **cid))) {
+    for (cid, delta) in deltas.iter().filter(|(cid, delta)| !below.contains(&(**cid, &delta.dag))) {
         heads.entry(delta.dag.clone()).or_default().insert(*cid);
     }
 

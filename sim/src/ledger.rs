@@ -37,6 +37,19 @@ impl Bits {
         new
     }
 
+    /// Adds all of another set.
+    fn extend(&mut self, other: &Self) {
+        self.0.resize(self.0.len().max(other.0.len()), 0);
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word |= other);
+    }
+
+    /// Whether two sets are equal within a third and outside a fourth.
+    fn equals(&self, other: &Self, within: &Self, outside: &Self) -> bool {
+        let word = |bits: &Self, index: usize| bits.0.get(index).copied().unwrap_or(0);
+        let differs = |index: usize| (word(self, index) ^ word(other, index)) & within.0[index] & !word(outside, index);
+        (0..within.0.len()).all(|index| differs(index) == 0)
+    }
+
     fn contains(&self, number: u32) -> bool {
         self.0.get(number as usize / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
     }
@@ -66,6 +79,8 @@ struct Known {
     acknowledged: BTreeSet<Cid>,
     /// Blocks that are purged.
     purged: BTreeSet<Cid>,
+    /// The same by their numbers.
+    purged_numbers: Bits,
     /// Blocks that were given up.
     abandoned: BTreeSet<Cid>,
 }
@@ -93,6 +108,8 @@ fn mark(cid: &Cid) -> u128 {
 #[derive(Clone, Debug)]
 pub struct Ledger {
     blocks: Vec<Record>,
+    /// Those that are not void.
+    good: Bits,
     /// By the first bytes as a number before the rest: one word tells most apart, and this map is asked all the time.
     numbers: BTreeMap<(u64, Cid), u32>,
     /// The parents of each block that were made before it, by their numbers: all of them, unless a hostile peer made it.
@@ -106,6 +123,7 @@ impl Ledger {
     pub fn new(replicas: usize) -> Self {
         Self {
             blocks: Vec::new(),
+            good: Bits::default(),
             numbers: BTreeMap::new(),
             parents: Vec::new(),
             known: vec![Known::default(); replicas],
@@ -122,7 +140,11 @@ impl Ledger {
             block.links.iter().filter_map(|link| self.numbers.get(&indexed(link)).copied()).collect();
         let height = 1 + parents.iter().map(|parent| self.blocks[*parent as usize].height).max().unwrap_or(0);
         self.parents.push(parents);
-        self.numbers.insert(indexed(&cid), u32::try_from(self.blocks.len()).unwrap_or(u32::MAX));
+        let number = u32::try_from(self.blocks.len()).unwrap_or(u32::MAX);
+        self.numbers.insert(indexed(&cid), number);
+        if block.delta.is_ok() {
+            self.good.insert(number);
+        }
         self.blocks.push(Record {
             author,
             cid,
@@ -198,6 +220,12 @@ impl Ledger {
         let decided = (purged.into_iter().collect(), abandoned);
         let is_new = decided != (std::mem::take(&mut known.purged), std::mem::take(&mut known.abandoned));
         (known.purged, known.abandoned) = decided;
+        if is_new {
+            known.purged_numbers = Bits::default();
+            for number in known.purged.iter().filter_map(|cid| self.numbers.get(&indexed(cid))) {
+                known.purged_numbers.insert(*number);
+            }
+        }
         is_new
     }
 
@@ -209,8 +237,9 @@ impl Ledger {
 
     /// A replica is back and has these blocks merged.
     pub fn reopened(&mut self, replica: Party, merged: &[Cid]) {
-        let Known { acknowledged, purged, abandoned, .. } = std::mem::take(&mut self.known[replica.index()]);
-        self.known[replica.index()] = Known { acknowledged, purged, abandoned, ..Known::default() };
+        let Known { acknowledged, purged, purged_numbers, abandoned, .. } =
+            std::mem::take(&mut self.known[replica.index()]);
+        self.known[replica.index()] = Known { acknowledged, purged, purged_numbers, abandoned, ..Known::default() };
         for cid in merged {
             self.merged(replica, cid);
         }
@@ -226,6 +255,12 @@ impl Ledger {
     #[must_use]
     pub fn has_merged(&self, replica: Party, cid: &Cid) -> bool {
         self.numbers.get(&indexed(cid)).is_some_and(|number| self.known[replica.index()].merged.contains(*number))
+    }
+
+    /// Whether a replica has merged a block and has not purged it.
+    #[must_use]
+    pub fn has_bytes(&self, replica: Party, cid: &Cid) -> bool {
+        self.has_merged(replica, cid) && !self.known[replica.index()].purged.contains(cid)
     }
 
     /// Whether a replica has given up a block.
@@ -259,6 +294,18 @@ impl Ledger {
     #[must_use]
     pub fn void(&self, replica: Party) -> u64 {
         self.all_merged(replica).filter(|block| block.dag.is_none()).count() as u64
+    }
+
+    /// Whether all of these have merged the same good blocks: what one replica has purged, others need not have; what nobody has
+    /// purged, all must have. Void blocks are left out: one may be merged for the sake of a good block whose body was dropped for
+    /// want of room, and which nobody serves any more. It is asked after each change, and so looks at 64 blocks at a time.
+    #[must_use]
+    pub fn agree(&self, replicas: impl IntoIterator<Item = Party>) -> bool {
+        let mut purged = Bits::default();
+        self.known.iter().for_each(|known| purged.extend(&known.purged_numbers));
+        let mut merged = replicas.into_iter().map(|replica| &self.known[replica.index()].merged);
+        let Some(first) = merged.next() else { return true };
+        merged.all(|other| first.equals(other, &self.good, &purged))
     }
 
     /// How many good blocks a replica has merged, and a mark that is equal for equal sets of them. Void blocks are left out: one may be merged for the sake of a
@@ -296,6 +343,34 @@ pub(crate) mod tests {
         let (stranger, _) = block(&[], "other", "", 1);
         assert!(!ledger.merged(Party(0), &stranger), "nobody made it");
         assert_eq!(ledger.all_merged(Party(0)).count(), 100);
+    }
+
+    #[test]
+    fn replicas_agree_that_have_merged_the_same_good_blocks_or_purged_them() {
+        let mut ledger = Ledger::new(3);
+        let blocks: Vec<_> = (0..100).map(|number| block(&[], "k", &number.to_string(), 1)).collect();
+        blocks.iter().for_each(|(cid, bytes)| ledger.author(Party(0), *cid, bytes.clone()));
+        let void = Bytes::from_static(b"no block");
+        ledger.author(Party(1), Cid::of(&void), void.clone());
+        let all = || [Party(0), Party(1), Party(2)];
+        assert!(ledger.agree(all()), "nobody has merged anything");
+        for replica in [Party(0), Party(1)] {
+            blocks.iter().for_each(|(cid, _)| assert!(ledger.merged(replica, cid)));
+        }
+        blocks[..99].iter().for_each(|(cid, _)| assert!(ledger.merged(Party(2), cid)));
+        ledger.merged(Party(1), &Cid::of(&void));
+        assert!(ledger.agree([Party(0), Party(1)]), "void blocks do not count");
+        assert!(!ledger.agree(all()) && !ledger.agree([Party(2), Party(0)]), "the third lacks a block");
+        let purged = |at: usize| [blocks[at].0];
+        assert!(ledger.decided(Party(1), purged(98), BTreeSet::new()));
+        assert!(!ledger.agree(all()), "it does not lack the one that is purged");
+        assert!(ledger.decided(Party(1), purged(99), BTreeSet::new()));
+        assert!(ledger.agree(all()), "what one has purged, others need not have");
+        assert!(ledger.has_bytes(Party(0), &blocks[99].0) && !ledger.has_bytes(Party(1), &blocks[99].0));
+        ledger.reopened(Party(1), &blocks.iter().map(|(cid, _)| *cid).collect::<Vec<_>>());
+        assert!(ledger.agree(all()), "a crash does not take back what is decided");
+        ledger.wiped(Party(1));
+        assert!(!ledger.agree([Party(0), Party(1)]), "a new disk has nothing");
     }
 
     #[test]

@@ -468,6 +468,6 @@ mod tests {
             }
         }
         assert!((120..240).contains(&lossy), "{lossy} of 400");
-        assert!(kinds.len() >= 35, "{} kinds: {kinds:?}", kinds.len());
+        assert!(kinds.len() >= 51, "{} kinds: {kinds:?}", kinds.len());
     }
 }

@@ -234,7 +234,9 @@ pub(crate) fn check_want<S: Read>(rows: &Txn<'_, S>, key: &[u8], cid: &Cid) -> R
     };
     match is_wanted {
         true => Ok(()),
-        false => Err(Error::Corrupt(format!("block {cid} is listed as one to be fetched, and its row does not say so"))),
+        false => {
+            Err(Error::Corrupt(format!("block {cid} is listed as one to be fetched, and its row does not say so")))
+        }
     }
 }
 

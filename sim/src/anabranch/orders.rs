@@ -10,7 +10,7 @@ use crate::{
 use anabranch_core::{Bytes, Cid, DagName, Error, Input, Outcome, Replica, TaskKind, Token};
 use std::{
     collections::{BTreeSet, VecDeque},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 /// The token of all that an operator asks for: no operation has it.
@@ -31,18 +31,33 @@ enum Order {
 
 /// The blocks that no replica can get any more since all who had them have purged them. Clones are the same: what operators tell each other.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unserved(Arc<Mutex<BTreeSet<Cid>>>);
+pub(super) struct Unserved(Arc<Mutex<Told>>);
+
+#[derive(Debug, Default)]
+struct Told {
+    cids: BTreeSet<Cid>,
+    /// How often they have changed.
+    times: u64,
+}
 
 impl Unserved {
-    fn has(&self, cid: &Cid) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(cid)
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// These are all.
     pub(super) fn are(&self, cids: BTreeSet<Cid>) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = cids;
+        let mut told = self.told();
+        if told.cids != cids {
+            told.times += 1;
+            told.cids = cids;
+        }
     }
 }
+
+/// What decides which blocks are missing and lost: while it stays the same, so do they. Blocks merged, obligations, blocks given up, and
+/// how often it was told what nobody serves.
+type Missing = (u64, u64, u64, u64);
 
 /// What is left to do. It is the operator's: a crash does not take it.
 #[derive(Clone, Debug, Default)]
@@ -54,6 +69,8 @@ pub(super) struct Orders {
     gives_up: bool,
     /// Which these are, beside those that hostile peers withhold.
     unserved: Unserved,
+    /// The state in which nothing that is missing was found lost.
+    nothing_lost: Option<Missing>,
     /// What hostile peers withhold has turned up, and is to be imported when it is missing or given up.
     has_turned_up: bool,
     /// What the replica had merged and owed when the import that runs was asked for.
@@ -72,7 +89,7 @@ impl Orders {
                 return;
             }
             OperatorAct::Recover => {
-                self.has_turned_up = true;
+                (self.has_turned_up, self.nothing_lost) = (true, None);
                 return;
             }
         });
@@ -85,7 +102,7 @@ impl Orders {
 
     /// Whether a block is to be given up when it is missing. What has turned up is not.
     fn is_lost(&self, cid: &Cid) -> bool {
-        self.unserved.has(cid) || !self.has_turned_up && ALL_WITHHELD.contains_key(cid)
+        self.unserved.told().cids.contains(cid) || !self.has_turned_up && ALL_WITHHELD.contains_key(cid)
     }
 
     /// Whether there is anything to look at.
@@ -95,7 +112,7 @@ impl Orders {
 
     /// What was asked for is not being done any more: it was refused, or the process died.
     pub(super) const fn ask_again(&mut self) {
-        self.is_asked = false;
+        (self.is_asked, self.nothing_lost) = (false, None);
     }
 
     /// Something has come to its end, and is durable. What it was, if it was asked for and made a difference.
@@ -133,8 +150,10 @@ impl ReplicaProcess {
             |core: &&Replica<Disk>| !core.task().is_some_and(|task| matches!(task.kind, TaskKind::Rebuild(_)));
         let Some(core) = self.core().filter(is_open) else { return Ok(()) };
         let stats = core.stats();
-        if stats.obligations > 0 && self.orders.gives_up {
+        let missing = (stats.merged, stats.obligations, stats.abandoned, self.orders.unserved.told().times);
+        if stats.obligations > 0 && self.orders.gives_up && self.orders.nothing_lost != Some(missing) {
             let lost = self.lost(core).map_err(|error| self.failed(&error))?;
+            self.orders.nothing_lost = lost.is_empty().then_some(missing);
             for cid in lost {
                 self.step(Input::Abandon { token: TOKEN, cid }, io)?;
             }

@@ -49,17 +49,8 @@ impl System for Anabranch<'_> {
         let purged = self.ledger.all_purged();
         if !purged.is_empty() {
             self.look_for_unserved(&purged, replicas);
-            // What one has purged, others need not have; what nobody has purged, all must have.
-            let mut sets = replicas.iter().map(|(replica, _)| {
-                let good = self.ledger.all_merged(*replica).filter(|block| block.dag.is_some());
-                good.map(|block| block.cid).filter(|cid| !purged.contains(cid)).collect::<BTreeSet<_>>()
-            });
-            let first = sets.next();
-            return sets.all(|set| Some(set) == first);
         }
-        let mut extents = replicas.iter().map(|(replica, _)| self.ledger.extent(*replica));
-        let first = extents.next();
-        extents.all(|extent| Some(extent) == first)
+        self.ledger.agree(replicas.iter().map(|(replica, _)| *replica))
     }
 
     /// Who lacks what.
