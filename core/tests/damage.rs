@@ -1,11 +1,13 @@
 //! Rows that contradict each other, as where a disk gave an older page than it should: the replica says so and stops. It must not
 //! go on, for what it would do by them harms others: a block that is asked for again as soon as it has come keeps its peer busy for ever.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 mod support;
 
 use anabranch_core::{
     Bytes, Cid, Config, Error, MergeAll,
-    store::{MemoryStore, Store, Table, WriteBatch},
+    store::{MemoryStore, Read, Store, Table, WriteBatch},
 };
 use support::{Disk, Node, blocks, node::Missing};
 
@@ -25,7 +27,6 @@ fn damage(rows: MemoryStore, config: Config) -> String {
 }
 
 fn row_of(node: &Node, cid: &Cid) -> Bytes {
-    use anabranch_core::store::Read;
     node.replica.store().rows().get(Table::Nodes, cid.digest()).unwrap().expect("it has a row")
 }
 
