@@ -122,7 +122,8 @@ fn opening_reads_the_front_of_very_many_obligations() {
     let mut first = replica(MemoryStore::new());
     pend(&mut first, 12_000);
     let rows = first.into_store().engine().clone();
-    // Windows of 4,096 rows of three tables, each with the row that it ends before.
+    // Windows of 4,096 rows of three tables, each with the row that it ends before; and the own rows of the obligations that are taken up,
+    // 256 of them twice, for they must say the same.
     let reads = reads_at_open(rows, |replica| assert_eq!(replica.stats().obligations, 24_000));
-    assert!(reads <= READS_MIN + 3 * 4_097, "{reads} rows are read");
+    assert!(reads <= READS_MIN + 3 * 4_097 + 2 * 256, "{reads} rows are read");
 }
