@@ -324,6 +324,14 @@ impl Drawing {
             let (replica, harm) = (self.replica(draws), one_of(draws, harms));
             self.add(at, Fault::Disk(DiskHarm { replica, harm, until }));
         }
+        // Where all pages fit into memory, none is read that could be wrong.
+        let reads = |timed: &TimedFault| {
+            matches!(&timed.fault, Fault::Disk(DiskHarm { harm: Harm::BitRot | Harm::MisdirectedRead, .. }))
+        };
+        let is_tight = draws.chance(if self.scenario.faults.iter().any(reads) { 0.8 } else { 0.1 });
+        if self.scenario.disk.engine == Engine::Redb && is_tight {
+            self.scenario.disk.cache = 64 << 10;
+        }
         if self.scenario.disk.engine == Engine::Redb && draws.chance(0.5) {
             let (at, replica) = (time(draws, 0, self.duration * 3 / 4), self.replica(draws));
             self.add(at, Fault::PowerCut(PowerCut { replica, write: draws.below(300) }));

@@ -51,9 +51,29 @@ pub struct RedbStore {
 
 /// What the store and its snapshots keep open.
 struct Shared {
-    db: Database,
+    /// `None` once it is closed.
+    db: Option<Database>,
     // Last, so that the lock outlives the engine.
     _folder: Option<Folder>,
+}
+
+impl Shared {
+    fn new(db: Database, folder: Option<Folder>) -> Arc<Self> {
+        Arc::new(Self { db: Some(db), _folder: folder })
+    }
+
+    fn db(&self) -> Result<&Database, StoreError> {
+        self.db.as_ref().ok_or_else(earlier)
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        // redb makes a last commit when it is closed, and panics where it finds the file damaged. What was synced does not depend on that
+        // commit, and whoever opens the file next is told of the damage.
+        let db = self.db.take();
+        let _ = panicked(|| drop(db));
+    }
 }
 
 impl RedbStore {
@@ -73,8 +93,18 @@ impl RedbStore {
     /// # Errors
     /// When the backend fails or is damaged.
     pub fn on(backend: impl StorageBackend) -> Result<Self, OpenError> {
-        let (db, rows) = Self::build(Path::new(NO_FOLDER), || Ok(builder().create_with_backend(backend)?))?;
-        Ok(Self { now: Some(rows), shared: Arc::new(Shared { db, _folder: None }), failed: false })
+        Self::on_with_cache(backend, CACHE_BYTES)
+    }
+
+    /// As [`on`](Self::on), with so many bytes of memory for pages read and written, where [`on`](Self::on) takes 256 MiB. With
+    /// little memory pages are read from the backend again and again.
+    ///
+    /// # Errors
+    /// As [`on`](Self::on).
+    pub fn on_with_cache(backend: impl StorageBackend, cache_bytes: usize) -> Result<Self, OpenError> {
+        let create = || Ok(builder().set_cache_size(cache_bytes).create_with_backend(backend)?);
+        let (db, rows) = Self::build(Path::new(NO_FOLDER), create)?;
+        Ok(Self { now: Some(rows), shared: Shared::new(db, None), failed: false })
     }
 
     fn open_kind(path: &Path, kind: &str) -> Result<Self, OpenError> {
@@ -83,7 +113,7 @@ impl RedbStore {
         let file = path.join(FILE);
         let (db, rows) = Self::build(path, || Ok(if new { builder().create(file)? } else { builder().open(file)? }))?;
         folder.finish(path, kind)?;
-        Ok(Self { now: Some(rows), shared: Arc::new(Shared { db, _folder: Some(folder) }), failed: false })
+        Ok(Self { now: Some(rows), shared: Shared::new(db, Some(folder)), failed: false })
     }
 
     /// Opens the database, and makes the table in a new one.
@@ -115,7 +145,7 @@ impl RedbStore {
         }
         self.now = None;
         self.failed = true;
-        let db = &self.shared.db;
+        let db = self.shared.db()?;
         let rows = guarded(|| write(db, durability, change).and_then(|()| Rows::of(db)).map_err(failed))?;
         self.now = Some(rows);
         self.failed = false;
@@ -252,7 +282,8 @@ impl Store for RedbStore {
         if self.failed {
             return Err(earlier());
         }
-        let rows = guarded(|| Rows::of(&self.shared.db).map_err(failed))?;
+        let db = self.shared.db()?;
+        let rows = guarded(|| Rows::of(db).map_err(failed))?;
         Ok(RedbSnapshot(Arc::new(SnapshotRows { rows, _shared: self.shared.clone() })))
     }
 

@@ -158,7 +158,9 @@ impl<'a> Anabranch<'a> {
                 let lies = |hostile: &Hostile| hostile.acts.contains(&HostileAct::WrongBlocks);
                 let hostile = party.index().checked_sub(self.scenario.replicas.len());
                 let liar = hostile.and_then(|index| self.scenario.hostile.get(index)).is_some_and(lies);
-                scene.tally.effective(if liar { FaultKind::WrongBlocks } else { FaultKind::Corrupt });
+                if liar {
+                    scene.tally.effective(FaultKind::WrongBlocks);
+                }
             }
             Event::Changed { key, old, new } => {
                 // It hears while it is suspended too: it must know what is there when it is asked again.

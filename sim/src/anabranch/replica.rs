@@ -7,7 +7,7 @@ use crate::{
     network::Body,
     outcome::Progress,
     process::{Answer, Failed, Io, Loss, Process, Sync},
-    scenario::{DiskFate, Engine, FaultKind, Harm, OperatorAct, Party},
+    scenario::{self, DiskFate, Engine, FaultKind, Harm, OperatorAct, Party},
     workload::Action,
 };
 use anabranch_core::{
@@ -61,6 +61,8 @@ pub struct ReplicaProcess {
     /// The disk while the core does not run.
     disk: Option<Medium>,
     engine: Engine,
+    /// Memory of the engine for pages, in bytes.
+    cache: u64,
     key: Source,
     /// How many disks it has had.
     disks: u64,
@@ -99,12 +101,14 @@ const fn number_of(timer: Timer) -> u8 {
 impl ReplicaProcess {
     /// A replica with these settings and an empty disk; `key` is what its disk draws from.
     #[must_use]
-    pub(super) fn new(config: Config, engine: Engine, key: Source, unserved: Unserved) -> Self {
+    pub(super) fn new(config: Config, disk: &scenario::Disk, key: Source, unserved: Unserved) -> Self {
+        let scenario::Disk { engine, cache, .. } = *disk;
         Self {
             config,
             core: None,
-            disk: Some(Medium::new(engine, key.fork("0"))),
+            disk: Some(Medium::new(engine, cache, key.fork("0"))),
             engine,
+            cache,
             key,
             disks: 0,
             is_tainted: false,
@@ -152,7 +156,7 @@ impl ReplicaProcess {
     fn new_disk(&mut self) -> Medium {
         self.disks += 1;
         self.is_tainted = false;
-        Medium::new(self.engine, self.key.fork(self.disks.to_string()))
+        Medium::new(self.engine, self.cache, self.key.fork(self.disks.to_string()))
     }
 
     /// The core, while it runs.

@@ -35,6 +35,8 @@ pub struct Device(Arc<Mutex<Inner>>);
 #[derive(Clone, Debug)]
 struct Inner {
     key: Key,
+    /// Memory of the engine for pages, in bytes.
+    cache: usize,
     bytes: Vec<u8>,
     /// What was done since the last sync, oldest first.
     unsynced: Vec<Undo>,
@@ -66,7 +68,6 @@ const READ: u8 = 0;
 const WRITE: u8 = 1;
 const LENGTH: u8 = 2;
 const SYNC: u8 = 3;
-const KEPT: u8 = 4;
 
 impl Inner {
     /// The draws for the next operation of this kind at this place.
@@ -137,30 +138,38 @@ impl Inner {
         let unsynced = self.undo();
         // All of it, nothing, or some: drawn for the crash, so that each is seen often.
         let share = [0.0, 0.5, 0.9, 1.0][draws.below(4) as usize];
-        let salt = draws.bits();
-        let mut harmed = 0;
+        let salt = Key::of_seed(draws.bits());
+        // Each by its place and its turn there: the order of places is the engine's.
+        let (mut turns, mut harmed) = (BTreeMap::<u64, u64>::new(), 0);
         for (index, done) in unsynced.into_iter().enumerate() {
             let place = match &done {
-                Undo::Write { at, .. } => *at,
-                Undo::Length { to, .. } => *to,
+                Undo::Write { at, .. } => *at as u64,
+                Undo::Length { to, .. } => *to as u64 | 1 << 63,
             };
-            let mut draws = Key::of_seed(salt).at(place as u64, self.counts.len() as u64 + u64::from(KEPT));
+            let turn = turns.entry(place).or_default();
+            *turn += 1;
+            let mut draws = salt.at(place, *turn);
             let (is_kept, is_torn) = (draws.chance(share), draws.chance(0.3));
-            if index < lied && (!is_kept || is_torn) {
-                self.done.push((FaultKind::LyingSync, true));
-            }
-            match done {
-                Undo::Length { to, .. } if is_kept || self.bytes.len() < to && share > 0.0 => self.bytes.resize(to, 0),
+            let is_whole = match done {
+                Undo::Length { to, .. } if is_kept || self.bytes.len() < to && share > 0.0 => {
+                    self.bytes.resize(to, 0);
+                    true
+                }
                 Undo::Write { at, new, .. } if is_kept && at + new.len() <= self.bytes.len() => {
-                    harmed += u64::from(is_torn);
                     for (number, sector) in new.chunks(SECTOR).enumerate() {
                         if !is_torn || draws.chance(0.5) {
                             let from = at + number * SECTOR;
                             self.bytes[from..from + sector.len()].copy_from_slice(sector);
                         }
                     }
+                    self.bytes[at..at + new.len()] == new
                 }
-                _ => harmed += 1,
+                Undo::Write { at, new, .. } => self.bytes.get(at..at + new.len()) == Some(&new),
+                Undo::Length { to, .. } => self.bytes.len() == to,
+            };
+            harmed += u64::from(!is_whole);
+            if index < lied && !is_whole {
+                self.done.push((FaultKind::LyingSync, true));
             }
         }
         self.lied = 0;
@@ -173,11 +182,12 @@ fn beyond() -> io::Error {
 }
 
 impl Device {
-    /// An empty disk.
+    /// An empty disk, and memory for pages in bytes.
     #[must_use]
-    pub fn new(key: Key) -> Self {
+    pub fn new(key: Key, cache: usize) -> Self {
         Self(Arc::new(Mutex::new(Inner {
             key,
+            cache,
             bytes: Vec::new(),
             unsynced: Vec::new(),
             lied: 0,
@@ -190,6 +200,11 @@ impl Device {
             changes: 0,
             is_left: false,
         })))
+    }
+
+    /// Memory of the engine for pages, in bytes.
+    pub(super) fn cache(&self) -> usize {
+        self.inner().cache
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {
@@ -358,9 +373,13 @@ impl StorageBackend for Device {
         let may_go_astray =
             data.first() != Some(&BRANCH) && !inner.refers_to_others(at) && data.len() <= inner.bytes.len();
         if inner.does(Harm::MisdirectedWrite) && draws.chance(ASTRAY) && may_go_astray {
-            inner.done.push((FaultKind::MisdirectedWrite, true));
             let pages = (inner.bytes.len() - data.len()) as u64 / PAGE;
-            at = usize::try_from(draws.between(0, pages) * PAGE).unwrap_or(0);
+            let other = usize::try_from(draws.between(0, pages) * PAGE).unwrap_or(0);
+            // It may change nothing: where it should go, or over bytes like its own, with its own place as it would have made it.
+            let is_same = |at: usize| inner.bytes[at..].starts_with(data);
+            let is_missed = other != at && !(is_same(other) && is_same(at));
+            inner.done.push((FaultKind::MisdirectedWrite, is_missed));
+            at = other;
         }
         inner.write(at, data)
     }
@@ -376,7 +395,7 @@ mod tests {
     }
 
     fn device() -> Device {
-        let device = Device::new(Key::of_seed(1));
+        let device = Device::new(Key::of_seed(1), 1 << 20);
         device.set_len(16 << 10).unwrap();
         device.write(0, &[1; 8192]).unwrap();
         device.sync_data().unwrap();

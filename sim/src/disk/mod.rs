@@ -46,12 +46,12 @@ pub enum Medium {
 }
 
 impl Medium {
-    /// An empty disk for this engine; `key` is what its harm is drawn from.
+    /// An empty disk for this engine, and memory for pages; `key` is what its harm is drawn from.
     #[must_use]
-    pub fn new(engine: Engine, key: Key) -> Self {
+    pub fn new(engine: Engine, cache: u64, key: Key) -> Self {
         match engine {
             Engine::Memory => Self::Memory(SimDisk::new()),
-            Engine::Redb => Self::Blocks(Device::new(key), false),
+            Engine::Redb => Self::Blocks(Device::new(key, usize::try_from(cache).unwrap_or(usize::MAX)), false),
         }
     }
 
@@ -68,7 +68,7 @@ impl Medium {
             // What was cut short in the middle of being made holds nothing.
             device.empty();
         }
-        let opened = RedbStore::on(device.clone()).map_err(store_error);
+        let opened = RedbStore::on_with_cache(device.clone(), device.cache()).map_err(store_error);
         match opened.and_then(|engine| Buffered::new(Checked::new(engine))) {
             Ok(store) => Ok(Disk::Redb { store: Box::new(store), device, unsynced: 0 }),
             Err(error) => {

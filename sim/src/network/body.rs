@@ -133,23 +133,25 @@ pub(super) fn harm(message: &mut Message, fate: &Fate, count: &mut MessageCount,
     let kind = message.body.kind();
     let Some(bytes) = message.body.payload().filter(|bytes| !bytes.is_empty()) else { return };
     let before = bytes.clone();
+    let (mut is_flipped, mut is_cut) = (false, false);
     if let Some(bit) = fate.flip {
         tally.requested(FaultKind::Corrupt);
         count.corrupted += 1;
         *bytes = flip(bytes, bit);
+        is_flipped = true;
     }
     if let Some(at) = fate.cut {
         tally.requested(FaultKind::Truncate);
         count.corrupted += 1;
         bytes.truncate((at % bytes.len() as u64) as usize);
-    }
-    if *bytes == before {
-        return;
+        is_cut = true;
+        // The bit may be in what is gone.
+        is_flipped &= !before.starts_with(bytes);
     }
     // Not every bit of an announcement means something.
-    message.corrupted =
+    let is_seen =
         kind != MessageKind::Broadcast || wire::decode_announcement(&before) != wire::decode_announcement(bytes);
-    message.truncated = fate.cut.is_some();
+    (message.flipped, message.cut) = (is_flipped && is_seen, is_cut && is_seen);
 }
 
 #[cfg(test)]

@@ -23,9 +23,9 @@ pub(crate) struct Message {
     pub(crate) key: MessageKey,
     pub(crate) body: Body,
     /// A bit was flipped, and a reader of the bytes can see it.
-    pub(crate) corrupted: bool,
-    /// Its end was cut off.
-    pub(crate) truncated: bool,
+    pub(crate) flipped: bool,
+    /// Its end was cut off, and a reader of the bytes can see it.
+    pub(crate) cut: bool,
     /// It was held back so that others overtake it.
     held_back: bool,
     /// Who gets it: the one that it was sent to, unless it went astray.
@@ -134,8 +134,14 @@ impl Network {
     ) -> Arrivals {
         let Outgoing { at, from, to, cause, body, receiver_is_up } = outgoing;
         let kind = body.kind();
-        let (place, link) = self.enter(at, from, to, tally);
+        let (place, link, calm) = self.enter(at, from, to);
         let (key, mut fate) = self.fates.next(from, to, kind as u8, cause, &link);
+        // A burst takes effect where it makes the fate another one.
+        if let Some((number, calm)) = calm
+            && self.fates.of(&key, &calm) != fate
+        {
+            tally.effective_once(number, FaultKind::Burst);
+        }
         if !self.faults_on {
             fate = fate.unharmed();
         }
@@ -165,8 +171,8 @@ impl Network {
             key,
             to,
             body,
-            corrupted: false,
-            truncated: false,
+            flipped: false,
+            cut: false,
             held_back: false,
             copy: false,
             replay: false,
@@ -225,21 +231,22 @@ impl Network {
         [Some((arrives, message)), copy, replay]
     }
 
-    /// Numbers a message on its wire, and gives the link as it is now: worse than it should be, in a burst.
-    fn enter(&mut self, at: Time, from: Party, to: Party, tally: &mut Tally) -> (u64, Arc<Link>) {
+    /// Numbers a message on its wire, and gives the link as it is now: worse than it should be, in a burst. With the last burst's number
+    /// the link as it were without it.
+    fn enter(&mut self, at: Time, from: Party, to: Party) -> (u64, Arc<Link>, Option<(u32, Arc<Link>)>) {
         let wire = &mut self.wires[from.index() * self.parties + to.index()];
         wire.sent += 1;
-        let (place, mut link) = (wire.sent, Arc::clone(&wire.link));
+        let (place, mut link, mut calm) = (wire.sent, Arc::clone(&wire.link), None);
         for (number, burst) in &self.bursts {
             if at < nanoseconds(burst.until) && covers(&burst.from, from) && covers(&burst.to, to) {
-                tally.effective_once(*number, FaultKind::Burst);
+                calm = Some((*number, Arc::clone(&link)));
                 let worse = Arc::make_mut(&mut link);
                 worse.drop = worse.drop.max(burst.drop);
                 worse.corrupt = worse.corrupt.max(burst.corrupt);
                 worse.latency = (worse.latency.0 + burst.delay, worse.latency.1 + burst.delay);
             }
         }
-        (place, link)
+        (place, link, calm)
     }
 
     /// Whether the wire has room for the message, and how long it waits for those before it.
@@ -283,7 +290,8 @@ impl Network {
         trace: &mut Trace,
         watch: &mut Watch<'_>,
     ) {
-        let Message { key, copy, corrupted, .. } = *message;
+        let Message { key, copy, .. } = *message;
+        let corrupted = message.flipped || message.cut;
         watch.tell(at, Some(key.to), Some(key.cause), || What::Arrived { message: key, copy, corrupted, taken: is_up });
         record(trace.entry(at, tag::ARRIVE), &message.key, &message.body)
             .u8(u8::from(message.copy) | u8::from(is_up) << 1);

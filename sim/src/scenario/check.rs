@@ -56,6 +56,8 @@ pub(super) fn scenario(text: &str, file: &str) -> Result<Scenario, ScenarioError
 }
 
 pub(super) const DEFAULT_SYNC_DELAY: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(10));
+/// As stores on real disks have it.
+pub(super) const DEFAULT_CACHE: u64 = 256 << 20;
 pub(crate) const DEFAULT_STEP_DELAY: Duration = Duration::from_micros(1);
 
 fn disk(at: &At<'_>, raw: &raw::Disk) -> Result<Disk, ScenarioError> {
@@ -64,6 +66,7 @@ fn disk(at: &At<'_>, raw: &raw::Disk) -> Result<Disk, ScenarioError> {
         sync_delay: raw::times(raw.sync_delay, DEFAULT_SYNC_DELAY),
         step_delay: step_delay.unwrap_or(DEFAULT_STEP_DELAY),
         engine: raw.engine,
+        cache: raw.cache.unwrap_or(DEFAULT_CACHE),
     })
 }
 

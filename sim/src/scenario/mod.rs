@@ -256,6 +256,8 @@ pub struct Disk {
     pub step_delay: Duration,
     /// What the rows are kept in.
     pub engine: Engine,
+    /// Memory of the engine for pages, in bytes: what does not fit is read from the disk again.
+    pub cache: u64,
 }
 
 /// What a replica keeps its rows in.

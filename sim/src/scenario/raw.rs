@@ -172,6 +172,7 @@ pub(super) struct Disk {
     pub(super) step_delay: Option<Spanned<Time>>,
     #[serde(default)]
     pub(super) engine: Engine,
+    pub(super) cache: Option<u64>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -56,10 +56,11 @@ impl Scenario {
             out.link(link, network);
         }
         out.section("disk");
-        let Disk { sync_delay, step_delay, engine } = disk;
+        let Disk { sync_delay, step_delay, engine, cache } = disk;
         out.unless("sync_delay", &times(*sync_delay), &times(super::check::DEFAULT_SYNC_DELAY));
         out.unless("step_delay", &time(*step_delay), &time(super::check::DEFAULT_STEP_DELAY));
         out.unless("engine", &named(engine), &named(&super::Engine::Memory));
+        out.unless("cache", &cache.to_string(), &super::check::DEFAULT_CACHE.to_string());
         out.core(core);
         // Whoever joins is numbered by his place among the others who do, not by when he comes.
         for Replica { name, joins_at } in replicas {
@@ -432,7 +433,7 @@ mod tests {
         round_trip(
             "name = \"a \\\"b\\\"\"\nreplicas = 3\noperations = 7\nconvergence_budget = \"1.5s\"\n\
              [workload]\nrate = 3.3\nskew = 0.5\nvalue_bytes = [5, 9]\nvalue_shared = 3\n[[link]]\nfrom = [\"r0\"]\nreorder_delay = [\"1ms\", \"2ms\"]\n\
-             [disk]\nsync_delay = \"1us\"\nstep_delay = \"2ms\"\n[core]\nrebroadcast_jitter_percent = 7\nfetch_timeout_ticks = 9\nfetches_max = 3\n\
+             [disk]\nsync_delay = \"1us\"\nstep_delay = \"2ms\"\ncache = 65536\n[core]\nrebroadcast_jitter_percent = 7\nfetch_timeout_ticks = 9\nfetches_max = 3\n\
              fetches_per_peer_max = 2\nrumours_per_peer_max = 4\nstep_bytes_max = 5\nwrite_wait = \"3s\"\n[[skew]]\nat = \"1s\"\nreplica = \"r1\"\nlate = \"3ms\"\n\
              [[suspend]]\noracle = \"convergence\"\nreplicas = [\"r1\"]\nfrom = \"1s\"\nuntil = \"2s\"\nwhy = \"it is \\\\ so\"\n\
              [[hostile]]\nname = \"m\"\nacts = [\"odd-keys\"]\nevery = \"1s\"\nfrom = \"100ms\"\nuntil = \"1100ms\"\n\

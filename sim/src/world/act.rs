@@ -160,7 +160,7 @@ impl<S: System> World<'_, S> {
                 let life = seat.life;
                 let (least, most) = self.scenario.disk.sync_delay;
                 let delay = self.choose(Choice::Sync, party, cause, 0, (nanoseconds(least), nanoseconds(most)));
-                let slow = self.seats[party.index()].slow_disk.filter(|_| delay > 0);
+                let slow = self.seats[party.index()].slow_disk().filter(|_| delay > 0);
                 let delay = if slow.is_some() { delay * SLOW } else { delay };
                 if let Some(number) = slow {
                     self.tally.effective_once(number, FaultKind::SlowDisk);

@@ -131,9 +131,12 @@ impl<S: System> World<'_, S> {
             }
             Fault::Disk(fault) => {
                 let fault = *fault;
-                self.harm(number, fault, false);
-                if fault.harm.breaks().is_some() {
-                    self.replace_disk(number, fault.replica);
+                // It may have ended by itself, and the disk that is there now is a good one.
+                if self.seats[fault.replica.index()].harms.contains_key(&number) {
+                    self.harm(number, fault, false);
+                    if fault.harm.breaks().is_some() {
+                        self.replace_disk(number, fault.replica);
+                    }
                 }
                 Ok(())
             }
@@ -201,11 +204,11 @@ impl<S: System> World<'_, S> {
         self.note(self.now, MomentKind::Clock, what);
         let by = nanoseconds(by);
         let set = std::mem::take(&mut self.seats[replica.index()].timers);
-        if !set.is_empty() {
-            self.fault_took_effect(number);
-        }
         for (timer, set) in set {
             let due = if back { set.due + by } else { set.due.saturating_sub(by).max(self.now) };
+            if due != set.due {
+                self.fault_took_effect(number);
+            }
             self.arm(replica, timer, due, set.cause, set.skewed_by);
         }
     }
@@ -243,10 +246,23 @@ impl<S: System> World<'_, S> {
         let what = format!("{}'s disk: {} {}", self.name(replica), harm.kind(), if is_on { "begins" } else { "ends" });
         self.note(self.now, MomentKind::Disk, what);
         let seat = &mut self.seats[replica.index()];
-        if harm == Harm::Slow {
-            seat.slow_disk = is_on.then_some(number);
+        if is_on {
+            seat.harms.insert(number, harm);
         } else {
+            seat.harms.remove(&number);
+        }
+        // Another fault may do the same harm for longer.
+        let is_done = seat.harms.values().any(|other| *other == harm);
+        if harm != Harm::Slow && is_done == is_on {
             seat.process.harm(harm, is_on);
+        }
+    }
+
+    /// Whatever disk a replica gets, what harms its disks goes on.
+    fn harm_goes_on(&mut self, replica: Party) {
+        let seat = &mut self.seats[replica.index()];
+        for harm in seat.harms.values().filter(|harm| **harm != Harm::Slow) {
+            seat.process.harm(*harm, true);
         }
     }
 
@@ -301,6 +317,9 @@ impl<S: System> World<'_, S> {
         seat.paused = None;
         let loss = seat.process.crash(fate, kept, &mut Key::of_seed(harm).at(0, 0));
         self.count_harm(replica);
+        if loss.is_disk {
+            self.harm_goes_on(replica);
+        }
         self.forget_operations_of(replica);
         judge!(self, replica, |system, _seats, scene| system.crashed(replica, &loss, scene));
         loss

@@ -389,12 +389,9 @@ impl<'a, S: System> World<'a, S> {
         match self.seats[to.index()].status {
             Status::Absent => {}
             Status::Up => {
-                if message.corrupted
-                    && matches!(message.body, Body::Broadcast(_) | Body::Other(_))
-                    && self.scenario.is_replica(to)
-                {
-                    let kind = if message.truncated { FaultKind::Truncate } else { FaultKind::Corrupt };
-                    self.tally.effective(kind);
+                if self.scenario.is_replica(to) {
+                    let harms = [(message.flipped, FaultKind::Corrupt), (message.cut, FaultKind::Truncate)];
+                    harms.into_iter().filter(|(is_done, _)| *is_done).for_each(|(_, kind)| self.tally.effective(kind));
                 }
                 let Message { key, body, .. } = message;
                 return self.call(to, key.cause, |process, io| process.receive(key.from, body, io));

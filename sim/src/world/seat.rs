@@ -3,7 +3,7 @@
 use super::Event;
 use crate::{
     engine::{Cause, Time},
-    scenario::Skew,
+    scenario::{Harm, Skew},
 };
 use std::collections::BTreeMap;
 
@@ -51,8 +51,8 @@ pub(super) struct Seat<P> {
     pub(super) timers: BTreeMap<u8, Set>,
     /// How many timers were ever set.
     pub(super) timers_set: u64,
-    /// Its disk is slow by the fault of this number.
-    pub(super) slow_disk: Option<u32>,
+    /// The harm that is done to its disk now, whichever that is, by the numbers of the faults.
+    pub(super) harms: BTreeMap<u32, Harm>,
     /// How many messages went to nobody in particular.
     pub(super) asked_anyone: u64,
 }
@@ -69,9 +69,14 @@ impl<P> Seat<P> {
             paused: None,
             timers: BTreeMap::new(),
             timers_set: 0,
-            slow_disk: None,
+            harms: BTreeMap::new(),
             asked_anyone: 0,
         }
+    }
+
+    /// The fault by which its disk is slow.
+    pub(super) fn slow_disk(&self) -> Option<u32> {
+        self.harms.iter().find(|(_, harm)| **harm == Harm::Slow).map(|(number, _)| *number)
     }
 
     pub(super) const fn is_up(&self) -> bool {

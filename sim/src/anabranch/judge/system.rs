@@ -33,7 +33,7 @@ impl System for Anabranch<'_> {
                 let key = Source::of_seed(u64::from(party.0)).fork("disks");
                 Peer::Replica(Box::new(ReplicaProcess::new(
                     config,
-                    self.scenario.disk.engine,
+                    &self.scenario.disk,
                     key,
                     self.unserved.clone(),
                 )))
