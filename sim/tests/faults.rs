@@ -162,6 +162,52 @@ fn a_disk_that_cannot_be_trusted_harms_nobody_else() {
     }
 }
 
+/// How often a replica gets a new disk.
+fn new_disks(report: &RunReport) -> usize {
+    report.timeline.iter().filter(|moment| moment.what.ends_with("gets a new disk")).count()
+}
+
+/// A disk that has been replaced is a good one: the end of all faults takes nothing from it.
+#[test]
+fn a_disk_that_could_not_be_trusted_is_replaced_once() {
+    let lies = "[[disk_fault]]\nat = \"2s\"\nuntil = \"8s\"\nreplica = \"r1\"\nharm = \"lying-sync\"";
+    for report in runs(&format!("[disk]\nengine = \"redb\"\n{lies}")) {
+        assert_eq!(new_disks(&report), 1, "seed {}: {:?}", report.seed, report.timeline);
+    }
+    let slow = "[[disk_fault]]\nat = \"2s\"\nuntil = \"8s\"\nreplica = \"r1\"\nharm = \"slow\"";
+    assert!(runs(slow).iter().all(|report| new_disks(report) == 0));
+}
+
+/// Each disk that a replica gets while its disks rot rots too, and the end of one fault does not end another.
+#[test]
+fn harm_goes_on_on_new_disks_until_its_own_end() {
+    let fault = |until: u32, harm: &str| {
+        format!("[[disk_fault]]\nat = \"3s\"\nuntil = \"{until}s\"\nreplica = \"r2\"\nharm = \"{harm}\"\n")
+    };
+    let disk = "[disk]\nengine = \"redb\"\ncache = 65536\n";
+    let count = |reports: &[RunReport]| reports.iter().map(|report| report.faults[&FaultKind::BitRot].effective).sum();
+    let long: u64 = count(&runs(&format!("{disk}{}", fault(35, "bit-rot"))));
+    let overlapped: u64 = count(&runs(&format!("{disk}{}{}", fault(35, "bit-rot"), fault(5, "lying-sync"))));
+    assert!(long > 40 && overlapped > 40, "{long} {overlapped}");
+}
+
+/// What changes nothing is no effect, and a run in which a fault has none fails.
+#[test]
+fn what_changes_nothing_does_not_count() {
+    let inert = |kind: FaultKind, rest: &str| {
+        for report in runs(rest) {
+            assert_eq!(report.faults[&kind].effective, 0, "{kind}, seed {}", report.seed);
+            assert_eq!(report.verdict, Verdict::InertFaults { kinds: vec![kind] });
+        }
+    };
+    // Messages are cut short, and none has a bit flipped.
+    inert(FaultKind::Corrupt, "[network]\ntruncate = 0.3\ncorrupt = 1e-12");
+    inert(FaultKind::Truncate, "[network]\ncorrupt = 0.3\ntruncate = 1e-12");
+    // A burst that is no worse than the link always is.
+    let burst = "[[burst]]\nat = \"5s\"\nuntil = \"20s\"\ndrop = 0.1\ncorrupt = 0.05";
+    inert(FaultKind::Burst, &format!("[network]\ndrop = 0.3\ncorrupt = 0.1\n{burst}"));
+}
+
 #[test]
 fn the_power_is_cut_at_every_write() {
     let text = "replicas = 2\nduration = \"2s\"\n[core]\nrebroadcast_interval = \"2s\"\n[workload]\nrate = 4";
@@ -219,6 +265,15 @@ fn a_core_converges_without_those_that_do_not_heal() {
         let last = report.samples.last().unwrap();
         assert_eq!(last.replicas.iter().filter(|replica| replica.is_none()).count(), 2, "seed {seed}");
     }
+}
+
+/// The core alone must converge, and in its time.
+#[test]
+fn a_core_that_does_not_converge_is_told_so() {
+    let text = "replicas = 5\nduration = \"20s\"\nconvergence_budget = \"1us\"\nfrozen = [\"r1\", \"r4\"]\n\
+                [[partition]]\nat = \"5s\"\nshape = \"random\"";
+    let report = run(&Scenario::parse(text, "test.toml").unwrap(), 0);
+    assert!(matches!(report.verdict, Verdict::NotConverged { .. }), "{}", report.verdict);
 }
 
 #[test]

@@ -201,6 +201,50 @@ fn redb_reuses_the_pages_of_rows_written_over() {
     assert!(lens[2] <= lens[0].max(4 << 20), "the file grows for ever: {lens:?}");
 }
 
+/// A disk whose pages turn to nothing.
+#[derive(Debug, Default)]
+struct Fading {
+    backend: redb::backends::InMemoryBackend,
+    is_gone: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl anabranch_store::StorageBackend for Fading {
+    fn len(&self) -> std::io::Result<u64> {
+        self.backend.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> std::io::Result<()> {
+        self.backend.read(offset, out)?;
+        if offset > 0 && self.is_gone.load(std::sync::atomic::Ordering::Relaxed) {
+            out.fill(0);
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> std::io::Result<()> {
+        self.backend.set_len(len)
+    }
+
+    fn sync_data(&self) -> std::io::Result<()> {
+        self.backend.sync_data()
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> std::io::Result<()> {
+        self.backend.write(offset, data)
+    }
+}
+
+#[test]
+fn closing_a_damaged_redb_does_not_panic() {
+    let disk = Fading::default();
+    let is_gone = disk.is_gone.clone();
+    // No memory for pages: all that it needs when it is closed is read.
+    let mut store = RedbStore::on_with_cache(disk, 0).unwrap();
+    store.commit_and_sync(batch(&[(Table::Keys, b"k", Some(b"v"))])).unwrap();
+    is_gone.store(true, std::sync::atomic::Ordering::Relaxed);
+    drop(store);
+}
+
 #[test]
 fn redb_on_a_backend() {
     let mut store = RedbStore::on(redb::backends::InMemoryBackend::new()).unwrap();

@@ -45,6 +45,9 @@ struct Inner {
     harms: BTreeSet<Harm>,
     /// Harm is done only while a process is at work; those who look on are not lied to.
     is_at_work: bool,
+    /// The engine is writing: what it reads then is right. Among it are tables of its own, and where one is damaged redb 4.6 panics twice, which
+    /// ends the whole program.
+    is_written: bool,
     counts: BTreeMap<(u8, u64), u64>,
     done: Harmed,
     /// The power goes after so many more operations that change something.
@@ -193,6 +196,7 @@ impl Device {
             lied: 0,
             harms: BTreeSet::new(),
             is_at_work: false,
+            is_written: false,
             counts: BTreeMap::new(),
             done: Vec::new(),
             power: None,
@@ -283,6 +287,11 @@ impl Device {
         self.inner().is_at_work = is_at_work;
     }
 
+    /// The engine begins to write, or has written.
+    pub(super) fn writes(&self, is_written: bool) {
+        self.inner().is_written = is_written;
+    }
+
     /// The harm that was done since this was last asked.
     #[must_use]
     pub fn take_done(&self) -> Harmed {
@@ -303,7 +312,7 @@ impl StorageBackend for Device {
         if at.checked_add(out.len()).is_none_or(|end| end > inner.bytes.len()) {
             return Err(beyond());
         }
-        if inner.does(Harm::MisdirectedRead) && draws.chance(ASTRAY) {
+        if !inner.is_written && inner.does(Harm::MisdirectedRead) && draws.chance(ASTRAY) {
             let pages = (inner.bytes.len() - out.len()) as u64 / PAGE;
             let other = usize::try_from(draws.between(0, pages) * PAGE).unwrap_or(0);
             if !inner.refers_to_others(other) {
@@ -312,7 +321,8 @@ impl StorageBackend for Device {
                 at = other;
             }
         }
-        if inner.does(Harm::BitRot) && draws.chance(ROTS) && !out.is_empty() && !inner.refers_to_others(at) {
+        let is_spared = inner.is_written || out.is_empty() || inner.refers_to_others(at);
+        if inner.does(Harm::BitRot) && draws.chance(ROTS) && !is_spared {
             let bit = draws.below(out.len() as u64 * 8);
             inner.bytes[at + (bit / 8) as usize] ^= 1 << (bit % 8);
             inner.done.push((FaultKind::BitRot, true));

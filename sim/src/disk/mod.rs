@@ -149,8 +149,10 @@ impl Disk {
             Self::Redb { mut store, device, unsynced } => {
                 if unsynced > 0 && draws.chance(0.8) {
                     device.cut_power(Some(draws.below(SYNC_CHANGES)));
+                    device.writes(true);
                     // It may even get to its end; nobody is told.
                     let _ = store.sync();
+                    device.writes(false);
                 }
                 let (image, harmed) = device.leave(draws, false);
                 drop(store);
@@ -281,10 +283,11 @@ impl Store for Disk {
     fn sync(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Memory(disk) => disk.sync(),
-            Self::Redb { store, unsynced, .. } => {
-                store.sync()?;
-                *unsynced = 0;
-                Ok(())
+            Self::Redb { store, unsynced, device } => {
+                device.writes(true);
+                let synced = store.sync();
+                device.writes(false);
+                synced.map(|()| *unsynced = 0)
             }
         }
     }

@@ -31,12 +31,7 @@ impl System for Anabranch<'_> {
                 let config = Config { report_changes: true, feed: true, ..self.scenario.core.clone() };
                 // What a disk does is a function of the scenario and of who it belongs to; what a crash leaves is chosen by the world.
                 let key = Source::of_seed(u64::from(party.0)).fork("disks");
-                Peer::Replica(Box::new(ReplicaProcess::new(
-                    config,
-                    &self.scenario.disk,
-                    key,
-                    self.unserved.clone(),
-                )))
+                Peer::Replica(Box::new(ReplicaProcess::new(config, &self.scenario.disk, key, self.unserved.clone())))
             }
         }
     }
