@@ -386,7 +386,7 @@ fn what_editors_and_shells_want_to_know() {
     assert_eq!(schema["properties"]["network"]["properties"]["drop"]["maximum"], 1);
     for shell in ["bash", "zsh", "fish"] {
         let script = anabranch(["completions", shell]);
-        assert!(script.code == Some(0) && script.out.contains("campaign"), "{shell}");
+        assert!(script.code == Some(0) && script.out.contains("campaign") && script.out.contains("sweep"), "{shell}");
     }
     let page = anabranch(["man"]);
     assert!(page.code == Some(0) && page.out.contains(".SH NAME") && page.out.contains("shrink"), "{}", page.out);

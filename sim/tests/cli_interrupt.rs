@@ -14,8 +14,9 @@ use std::{
     os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// What is done before this cannot be stopped in the middle.
@@ -68,12 +69,15 @@ fn was_interrupted(answer: &Answer, part: &str) {
     assert!(answer.err.contains(part), "no {part:?} in {}", answer.err);
 }
 
-/// A run that takes minutes.
-const LONG: &str = "name = \"long\"\nreplicas = 5\nduration = \"20000s\"\n[workload]\nrate = 20\n";
+/// How long a program that was to stop is waited for, before it is killed and the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A run that takes far longer than that.
+const LONG: &str = "name = \"long\"\nreplicas = 5\nduration = \"900000s\"\n[workload]\nrate = 20\n";
 
 /// Starts the program in a group of its own, as a shell does; after so much time all of the group get Ctrl-C, as from a terminal, and once the first line
 /// is there and `again`, once more.
-fn pressed(arguments: &[&str], after: Duration, again: bool) -> (Answer, Duration) {
+fn pressed(arguments: &[&str], after: Duration, again: bool) -> Answer {
     let mut child = Command::new(env!("CARGO_BIN_EXE_anabranch"))
         .args(arguments)
         .process_group(0)
@@ -85,9 +89,16 @@ fn pressed(arguments: &[&str], after: Duration, again: bool) -> (Answer, Duratio
     let press = || {
         assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
     };
+    // A program that does not stop would be waited for until the end of days.
+    let (done, waits) = mpsc::channel::<()>();
+    let doomed = group.clone();
+    let watchdog = thread::spawn(move || {
+        if waits.recv_timeout(PATIENCE).is_err_and(|why| why == mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", "--", &doomed]).status();
+        }
+    });
     thread::sleep(after);
     press();
-    let since = Instant::now();
     let mut err = String::new();
     let mut lines = BufReader::new(child.stderr.take().unwrap());
     lines.read_line(&mut err).unwrap();
@@ -96,7 +107,9 @@ fn pressed(arguments: &[&str], after: Duration, again: bool) -> (Answer, Duratio
     }
     lines.read_to_string(&mut err).unwrap();
     let output = child.wait_with_output().unwrap();
-    (Answer { code: output.status.code(), out: String::from_utf8(output.stdout).unwrap(), err }, since.elapsed())
+    drop(done);
+    watchdog.join().unwrap();
+    Answer { code: output.status.code(), out: String::from_utf8(output.stdout).unwrap(), err }
 }
 
 #[test]
@@ -104,7 +117,7 @@ fn a_check_of_determinism_stops_after_the_pair_of_runs_under_way() {
     let file = scratch("cli_interrupt_determinism").join("slow.toml");
     fs::write(&file, SLOW).unwrap();
     let arguments = ["run", text(&file), "--seeds", "0..100000", "--check-determinism"];
-    let (answer, _) = pressed(&arguments, Duration::from_secs(3), false);
+    let answer = pressed(&arguments, Duration::from_secs(3), false);
     was_interrupted(&answer, "of 100,000 runs done");
     let pairs = answer.out.lines().count();
     assert!(pairs > 0 && answer.out.lines().all(|line| line.starts_with("repeats  slow  seed ")), "{}", answer.out);
@@ -117,7 +130,7 @@ fn a_sweep_that_is_stopped_says_how_far_it_came() {
     let file = folder.join("slow.toml");
     fs::write(&file, format!("{}[disk]\nengine = \"redb\"\n", SLOW.replace("\"1ms\"", "\"60s\""))).unwrap();
     let json = folder.join("cuts.jsonl");
-    let (answer, _) = pressed(&["sweep", text(&file), "--json", text(&json)], Duration::from_secs(2), false);
+    let answer = pressed(&["sweep", text(&file), "--json", text(&json)], Duration::from_secs(2), false);
     was_interrupted(&answer, "power cut");
     assert_eq!(files(&folder).into_keys().collect::<Vec<_>>(), ["slow.toml"], "nothing is left by half");
 }
@@ -134,9 +147,8 @@ fn the_first_ctrl_c_is_answered_and_the_second_ends_the_program_at_once() {
         &["replay", text(&file), "--out", text(&folder.join("kept"))],
         &["explain", text(&file)],
     ] {
-        let (answer, took) = pressed(arguments, Duration::from_secs(1), true);
+        let answer = pressed(arguments, Duration::from_secs(1), true);
         was_interrupted(&answer, "interrupted: stopped at once");
-        assert!(took < Duration::from_secs(20), "{arguments:?} took {took:?} more");
         assert_eq!(
             files(&folder).into_keys().collect::<Vec<_>>(),
             ["long.toml"],
