@@ -1,12 +1,13 @@
 //! The power is cut at each write of a run in turn.
 //!
 //! A replica's writes fall into *lives*: a crash takes back a cut that was still to come, so each time that the replica is opened is a life of its own, with a
-//! cut of its own. What the engine writes in the very first opening of a store, before the run begins, is not among them.
+//! cut of its own. What the engine writes in the very first opening of a store, before the run begins, is not among them, nor what it
+//! writes when all have converged and the run is over: nobody would open that store again.
 
 use crate::{
     caught::caught,
     observe::{Observer, Seen, What},
-    outcome::RunReport,
+    outcome::{MomentKind, RunReport},
     plan::Plan,
     run::{run, run_plan},
     scenario::{Engine, ExpectedOutcome, Fault, FaultKind, Party, PowerCut, Scenario, TimedFault},
@@ -141,10 +142,12 @@ impl Sweep {
     }
 }
 
-/// Whether the power was cut in this run.
+/// Whether the power was cut in this run, and not only in the last look at its end, when all had converged: nobody is started again after that.
 #[must_use]
 pub fn was_cut(report: &RunReport) -> bool {
+    let mut end = report.timeline.iter().skip_while(|moment| moment.kind != MomentKind::Converged);
     report.faults.get(&FaultKind::PowerCut).is_some_and(|count| count.effective > 0)
+        && !end.any(|moment| moment.kind == MomentKind::Crashed)
 }
 
 /// Runs the scenario again and again, on the engine over a simulated disk: with the power of the replica's disk cut before write 0 of its first life, before

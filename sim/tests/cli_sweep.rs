@@ -3,10 +3,7 @@
 
 mod histories;
 
-use anabranch_sim::{
-    run,
-    scenario::{FaultKind, Scenario},
-};
+use anabranch_sim::{run, scenario::Scenario, sweep::was_cut};
 use histories::{Answer, anabranch, scratch, text};
 use serde_json::Value;
 use std::{
@@ -83,16 +80,21 @@ fn each_write_has_a_run_in_which_the_power_is_cut_there() {
         // As many as there are: the file itself, with a cut at the last one and one further.
         let last = of.last().unwrap();
         let (at, write) = (&last["power_cut"]["at_ns"], last["power_cut"]["write"].as_u64().unwrap());
-        for (write, effective) in [(write, 1), (write + 1, 0)] {
+        for (write, is_there) in [(write, true), (write + 1, false)] {
             let cut = format!("{SHORT}[[power_cut]]\nat = \"{at}ns\"\nreplica = \"{name}\"\nwrite = {write}\n");
             let report = run(&Scenario::parse(&cut, "cut.toml").unwrap(), 1);
-            assert_eq!(report.faults[&FaultKind::PowerCut].effective, effective, "{name}, write {write}");
-            if effective == 1 {
+            assert_eq!(was_cut(&report), is_there, "{name}, write {write}: {:?}", report.timeline);
+            if is_there {
                 assert_eq!(*report.trace, last["trace"], "the run that the sweep made");
             }
         }
     }
-    assert!(cuts.iter().all(|cut| cut["outcome"] == "passed" || cut["verdict"]["outcome"] == "passed"));
+    let end = |cut: &Value| cut["samples"].as_array().unwrap().last().unwrap()["replicas"].clone();
+    assert!(
+        cuts.iter().all(|cut| end(cut).as_array().unwrap().iter().all(|replica| replica.is_object())),
+        "all came back"
+    );
+    assert!(cuts.iter().all(|cut| cut["verdict"]["outcome"] == "passed"));
     assert!(cuts.iter().all(|cut| cut["faults"]["power-cut"]["effective"] == 1), "each cut took effect");
     let traces: std::collections::BTreeSet<_> = cuts.iter().map(|cut| cut["trace"].to_string()).collect();
     assert!(traces.len() > 10, "{} courses of events in {} cuts", traces.len(), cuts.len());
