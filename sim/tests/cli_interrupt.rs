@@ -10,8 +10,11 @@ use serde_json::Value;
 use std::{
     collections::BTreeMap,
     fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::process::CommandExt,
     path::Path,
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -54,12 +57,104 @@ fn interrupted(arguments: &[&str], after: Duration, signal: &str) -> Answer {
     Answer { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
-/// Exit code 130, and one line.
+/// What is said at the first Ctrl-C.
+const FIRST: &str = "Ctrl-C: finishing the runs under way; press again to stop at once";
+
+/// Exit code 130, a line at once, and one at the end.
 #[track_caller]
 fn was_interrupted(answer: &Answer, part: &str) {
     assert_eq!(answer.code, Some(130), "{}{}", answer.out, answer.err);
-    assert!(answer.err.starts_with("interrupted: ") && answer.err.lines().count() == 1, "{}", answer.err);
+    let lines: Vec<&str> = answer.err.lines().collect();
+    assert!(lines.len() == 2 && lines[0] == FIRST && lines[1].starts_with("interrupted: "), "{}", answer.err);
     assert!(answer.err.contains(part), "no {part:?} in {}", answer.err);
+}
+
+/// How long a program that was to stop is waited for, before it is killed and the test fails.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A run that takes far longer than that.
+const LONG: &str = "name = \"long\"\nreplicas = 5\nduration = \"900000s\"\n[workload]\nrate = 20\n";
+
+/// Starts the program in a group of its own, as a shell does; after so much time all of the group get Ctrl-C, as from a terminal, and once the first line
+/// is there and `again`, once more.
+fn pressed(arguments: &[&str], after: Duration, again: bool) -> Answer {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_anabranch"))
+        .args(arguments)
+        .process_group(0)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let group = format!("-{}", child.id());
+    let press = || {
+        assert!(Command::new("kill").args(["-INT", "--", &group]).status().unwrap().success());
+    };
+    // A program that does not stop would be waited for until the end of days.
+    let (done, waits) = mpsc::channel::<()>();
+    let doomed = group.clone();
+    let watchdog = thread::spawn(move || {
+        if waits.recv_timeout(PATIENCE).is_err_and(|why| why == mpsc::RecvTimeoutError::Timeout) {
+            let _ = Command::new("kill").args(["-KILL", "--", &doomed]).status();
+        }
+    });
+    thread::sleep(after);
+    press();
+    let mut err = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    lines.read_line(&mut err).unwrap();
+    if again {
+        press();
+    }
+    lines.read_to_string(&mut err).unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(done);
+    watchdog.join().unwrap();
+    Answer { code: output.status.code(), out: String::from_utf8(output.stdout).unwrap(), err }
+}
+
+#[test]
+fn a_check_of_determinism_stops_after_the_pair_of_runs_under_way() {
+    let file = scratch("cli_interrupt_determinism").join("slow.toml");
+    fs::write(&file, SLOW).unwrap();
+    let arguments = ["run", text(&file), "--seeds", "0..100000", "--check-determinism"];
+    let answer = pressed(&arguments, Duration::from_secs(3), false);
+    was_interrupted(&answer, "of 100,000 runs done");
+    let pairs = answer.out.lines().count();
+    assert!(pairs > 0 && answer.out.lines().all(|line| line.starts_with("repeats  slow  seed ")), "{}", answer.out);
+    assert!(answer.err.contains(&format!("interrupted: {pairs} of ")), "{} of {}", answer.err, answer.out);
+}
+
+#[test]
+fn a_sweep_that_is_stopped_says_how_far_it_came() {
+    let folder = scratch("cli_interrupt_sweep");
+    let file = folder.join("slow.toml");
+    fs::write(&file, format!("{}[disk]\nengine = \"redb\"\n", SLOW.replace("\"1ms\"", "\"60s\""))).unwrap();
+    let json = folder.join("cuts.jsonl");
+    let answer = pressed(&["sweep", text(&file), "--json", text(&json)], Duration::from_secs(2), false);
+    was_interrupted(&answer, "power cut");
+    assert_eq!(files(&folder).into_keys().collect::<Vec<_>>(), ["slow.toml"], "nothing is left by half");
+}
+
+#[test]
+fn the_first_ctrl_c_is_answered_and_the_second_ends_the_program_at_once() {
+    let folder = scratch("cli_interrupt_twice");
+    let file = folder.join("long.toml");
+    fs::write(&file, LONG).unwrap();
+    let json = folder.join("runs.jsonl");
+    for arguments in [
+        &["run", text(&file), "--json", text(&json)][..],
+        &["run", text(&file), "--check-determinism"],
+        &["replay", text(&file), "--out", text(&folder.join("kept"))],
+        &["explain", text(&file)],
+    ] {
+        let answer = pressed(arguments, Duration::from_secs(1), true);
+        was_interrupted(&answer, "interrupted: stopped at once");
+        assert_eq!(
+            files(&folder).into_keys().collect::<Vec<_>>(),
+            ["long.toml"],
+            "{arguments:?} leaves nothing by half"
+        );
+    }
 }
 
 /// All files below a folder, with what is in them.

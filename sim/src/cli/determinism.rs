@@ -11,20 +11,39 @@ use anabranch_sim::{
     scenario::Scenario,
 };
 use std::{
-    io::{self, BufReader, BufWriter},
+    io::{self, BufReader, BufWriter, Write},
     path::Path,
-    process::{Child, ChildStdout, Command, Stdio},
+    process::{self, Child, ChildStdout, Command, Stdio},
 };
 
 /// Tells every event of a run on stdout, a line each, and at last the trace hash: what a process does that is compared with another.
 pub(super) fn tell(scenario: &Scenario, seed: u64) -> Result<Code, Stop> {
     let drawn = scenario.drawn(seed);
-    let mut lines = Lines::new(BufWriter::new(io::stdout().lock()));
+    let mut lines = Lines::new(BufWriter::new(WhileRead(io::stdout())));
     let report = run_plan(&drawn, seed, Plan::new(&drawn, seed), &mut lines);
-    match lines.finish(&report.trace) {
-        // The other process differed, and nobody reads on.
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Stop::bad(format!("stdout: {error}"))),
-        _ => Ok(Code::Passed),
+    lines.finish(&report.trace).map_err(|error| Stop::bad(format!("stdout: {error}")))?;
+    Ok(Code::Passed)
+}
+
+/// Ends the program when nobody reads on: the other process differed, or who compares was stopped. The run may have hours to go.
+struct WhileRead<W>(W);
+
+impl<W: Write> WhileRead<W> {
+    fn heeded<T>(done: io::Result<T>) -> io::Result<T> {
+        if done.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe) {
+            process::exit(Code::Passed.number().into());
+        }
+        done
+    }
+}
+
+impl<W: Write> Write for WhileRead<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Self::heeded(self.0.write(bytes))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Self::heeded(self.0.flush())
     }
 }
 

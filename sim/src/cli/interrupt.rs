@@ -2,29 +2,74 @@
 
 use super::exit::Stop;
 use std::{
+    collections::BTreeSet,
+    io::{self, IsTerminal, Write},
+    path::{Path, PathBuf},
     process,
     sync::{
-        Once,
+        Mutex, Once, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
+/// Files that are written under a name of their own for as long as the work lasts.
+static DRAFTS: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
 /// What a shell reports for a program that Ctrl-C ended.
 pub(super) const CODE: u8 = 130;
 
-/// From now on Ctrl-C (or a request to terminate) is heeded between two runs.
+/// From now on Ctrl-C (or a request to terminate) is heeded between two runs, and says so.
 pub(super) fn listen() {
+    handle(first, || {
+        say("interrupted: stopped at once, the runs under way are lost; outputs are whole or not written");
+    });
+}
+
+/// As [`listen`], without a word: another process does the talking.
+pub(super) fn listen_in_silence() {
+    handle(|| {}, || {});
+}
+
+fn first() {
+    say("Ctrl-C: finishing the runs under way; press again to stop at once");
+}
+
+fn handle(first: impl Fn() + Send + 'static, second: impl Fn() + Send + 'static) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // Without a handler Ctrl-C ends the program at once, and drafts stay under names of their own: no harm.
-        let _ = ctrlc::set_handler(|| {
+        let _ = ctrlc::set_handler(move || {
             if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                // Held until the end: no draft is begun any more.
+                let drafts = DRAFTS.lock().unwrap_or_else(PoisonError::into_inner);
+                // Nothing can be done about a draft that cannot be removed.
+                drafts.iter().for_each(|draft| drop(std::fs::remove_file(draft)));
+                second();
                 process::exit(CODE.into());
             }
+            first();
         });
     });
+}
+
+/// A line on stderr; nobody is left to be told when that fails.
+fn say(line: &str) {
+    let mut to = io::stderr();
+    // A progress bar stands in this line, and what the terminal shows for Ctrl-C.
+    let before = if to.is_terminal() { "\r\x1b[K" } else { "" };
+    let _ = writeln!(to, "{before}{line}");
+}
+
+/// This file is a draft from now on: who stops at once removes it.
+pub(super) fn is_draft(path: &Path) {
+    DRAFTS.lock().unwrap_or_else(PoisonError::into_inner).insert(path.to_owned());
+}
+
+/// This file is no draft any more: it has its name, or is gone.
+pub(super) fn is_no_draft(path: &Path) {
+    DRAFTS.lock().unwrap_or_else(PoisonError::into_inner).remove(path);
 }
 
 /// Whether Ctrl-C was pressed.

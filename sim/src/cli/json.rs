@@ -2,6 +2,7 @@
 
 use super::{
     exit::Stop,
+    interrupt,
     out::Out,
     run::{Finished, Outcome},
 };
@@ -44,10 +45,19 @@ impl Sink {
     }
 
     pub(super) fn write(&mut self, finished: &Finished, out: &mut Out) -> Result<(), Stop> {
+        self.line(&Line::of(finished), out)
+    }
+
+    /// A run of which more is to be said: the fields of `more` come first.
+    pub(super) fn write_with(&mut self, more: &impl Serialize, finished: &Finished, out: &mut Out) -> Result<(), Stop> {
+        self.line(&With { more, line: Line::of(finished) }, out)
+    }
+
+    fn line(&mut self, line: &impl Serialize, out: &mut Out) -> Result<(), Stop> {
         if let Self::None = self {
             return Ok(());
         }
-        let line = serde_json::to_string(&Line::of(finished)).map_err(Stop::bad)?;
+        let line = serde_json::to_string(line).map_err(Stop::bad)?;
         match self {
             Self::None => Ok(()),
             Self::Stdout => out.line(line),
@@ -74,6 +84,7 @@ impl FileSink {
             draft.push(format!(".{}.tmp", process::id()));
             PathBuf::from(draft)
         });
+        draft.as_deref().map(interrupt::is_draft);
         let file = match &draft {
             Some(draft) => File::create(draft),
             None => File::options().write(true).open(&name),
@@ -88,15 +99,18 @@ impl FileSink {
             None => Ok(()),
         });
         written.map_err(|error| unwritable(&self.name, &error))?;
-        self.draft = None;
+        self.draft.take().as_deref().map(interrupt::is_no_draft);
         Ok(())
     }
 }
 
 impl Drop for FileSink {
     fn drop(&mut self) {
-        // Nothing can be done about a draft that cannot be removed.
-        let _ = self.draft.as_ref().map(std::fs::remove_file);
+        if let Some(draft) = &self.draft {
+            // Nothing can be done about a draft that cannot be removed.
+            let _ = std::fs::remove_file(draft);
+            interrupt::is_no_draft(draft);
+        }
     }
 }
 
@@ -122,6 +136,14 @@ enum Line<'a> {
         verdict: Crash<'a>,
         as_expected: bool,
     },
+}
+
+#[derive(Serialize)]
+struct With<'a, M> {
+    #[serde(flatten)]
+    more: &'a M,
+    #[serde(flatten)]
+    line: Line<'a>,
 }
 
 #[derive(Serialize)]

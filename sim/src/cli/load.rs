@@ -27,6 +27,14 @@ pub(super) fn scenarios(paths: &[PathBuf]) -> Result<Vec<Loaded>, Stop> {
     if problems.is_empty() { Ok(scenarios) } else { Err(Stop::Bad(problems)) }
 }
 
+/// Reads one scenario file.
+pub(super) fn scenario(file: &Path) -> Result<Loaded, Stop> {
+    if file.is_dir() {
+        return Err(Stop::bad(format!("{}: is a folder, expected one scenario file", file.display())));
+    }
+    one(file).map_err(Stop::bad)
+}
+
 fn one(file: &Path) -> Result<Loaded, String> {
     let text = std::fs::read_to_string(file).map_err(|error| {
         format!("{}: cannot be read: {error}; give a scenario file or a folder of them", file.display())

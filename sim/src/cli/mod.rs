@@ -20,6 +20,7 @@ mod report;
 mod run;
 mod show;
 mod shrink;
+mod sweep;
 mod tell;
 mod text;
 mod values;
@@ -64,6 +65,12 @@ pub(crate) enum Command {
     /// Run scenarios with many seeds, for as long as it takes: resumable, in shards, the fastest failure of each kind kept.
     #[command(after_help = exit::HELP)]
     Campaign(campaign::CampaignArguments),
+    /// Cut the power at each write of a run in turn: one run for each write that a replica's engine makes.
+    ///
+    /// The scenario is run once to see that it ends as it expects, and when each store is opened; then the writes are counted, and each has a run of its own in which the
+    /// replica dies just before it and is started again a second later. Each must end as the scenario expects. The scenario needs `engine = "redb"` in [disk].
+    #[command(after_help = exit::HELP)]
+    Sweep(sweep::SweepArguments),
     /// Print the scenario format as JSON Schema, for editors.
     Schema,
     /// Print completions for a shell: `anabranch completions bash > /etc/bash_completion.d/anabranch`.
@@ -180,6 +187,7 @@ pub(crate) fn execute(command: Option<Command>, out: &mut Out, err: &mut Out) ->
         Some(Command::Shrink(arguments)) => shrink::shrink(&arguments, out),
         Some(Command::Explain(arguments)) => tell::tell(&arguments, out),
         Some(Command::Campaign(arguments)) => campaign::campaign(&arguments, out),
+        Some(Command::Sweep(arguments)) => sweep::sweep(&arguments, out, err),
         Some(Command::Schema) => extras::print_schema(out),
         Some(Command::Completions { shell }) => extras::completions(shell, out),
         Some(Command::Man { out: folder }) => extras::man(folder.as_deref(), out),

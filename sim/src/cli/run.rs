@@ -151,7 +151,12 @@ const fn expected_kind(outcome: ExpectedOutcome) -> &'static str {
 
 /// Runs all that is asked for, and says what came of it.
 pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Result<Code, Stop> {
-    interrupt::listen();
+    // Who is compared is told of Ctrl-C as well, and goes on until who compares stops reading.
+    if arguments.tell_events {
+        interrupt::listen_in_silence()
+    } else {
+        interrupt::listen()
+    }
     let scenarios = load(&arguments.paths)?;
     let plan = Plan::new(&scenarios, arguments)?;
     if arguments.tell_events {
@@ -159,7 +164,7 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
         return determinism::tell(&loaded.scenario, seed);
     }
     if arguments.check_determinism {
-        return plan.check_determinism(out);
+        return plan.check_determinism(arguments, out);
     }
     let problem = arguments.junit.as_deref().and_then(no_folder);
     problem.map_or(Ok(()), |problem| Err(Stop::bad(problem)))?;
@@ -263,12 +268,15 @@ impl<'a> Plan<'a> {
         format!("{done} of {} done{unwritten}", text::count(self.total, "run"))
     }
 
-    fn check_determinism(&self, out: &mut Out) -> Result<Code, Stop> {
+    fn check_determinism(&self, arguments: &RunArguments, out: &mut Out) -> Result<Code, Stop> {
         let mut code = Code::Passed;
         for number in 0..self.total {
             let (Loaded { file, scenario, .. }, seed) = self.at(number);
             code = code.max(determinism::check(file.as_deref(), &scenario.name, seed, out)?);
             out.flush()?;
+            if number + 1 < self.total {
+                interrupt::check(&self.left_out(number + 1, arguments))?;
+            }
         }
         Ok(code)
     }
@@ -312,7 +320,7 @@ fn load(paths: &[PathBuf]) -> Result<Vec<Loaded>, Stop> {
 }
 
 /// A bar on stderr, where that is a terminal and there is something to wait for.
-fn progress(total: u64) -> ProgressBar {
+pub(super) fn progress(total: u64) -> ProgressBar {
     if total < 2 {
         return ProgressBar::hidden();
     }

@@ -3,7 +3,7 @@
 use super::{
     exit::{Code, Stop},
     export::Exports,
-    load,
+    interrupt, load,
     load::Source,
     out::Out,
     text::count,
@@ -38,6 +38,7 @@ pub(crate) struct ExplainArguments {
 
 /// Tells the story of a failure.
 pub(super) fn tell(arguments: &ExplainArguments, out: &mut Out) -> Result<Code, Stop> {
+    interrupt::listen();
     arguments.exports.check()?;
     match load::source(&arguments.what)? {
         Source::Scenario(loaded) => {

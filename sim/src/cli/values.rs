@@ -1,6 +1,10 @@
 //! Values of options, read so that what is wrong is said in the words of this program.
 
-use std::{num::NonZeroUsize, ops::Range, time::Duration};
+use std::{
+    num::{NonZeroU64, NonZeroUsize},
+    ops::Range,
+    time::Duration,
+};
 
 /// Reads a seed.
 pub(super) fn seed(text: &str) -> Result<u64, String> {
@@ -10,6 +14,11 @@ pub(super) fn seed(text: &str) -> Result<u64, String> {
 /// Reads a number of threads.
 pub(super) fn jobs(text: &str) -> Result<NonZeroUsize, String> {
     text.parse().map_err(|_| String::from("expected a number of threads, 1 or more"))
+}
+
+/// Reads a step from one write to the next.
+pub(super) fn every(text: &str) -> Result<NonZeroU64, String> {
+    text.parse().map_err(|_| String::from("expected a number of writes, 1 or more: 3 is every third"))
 }
 
 /// Reads `3..10` or `3..=9`.

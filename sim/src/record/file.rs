@@ -14,6 +14,9 @@ pub const VERSION: u32 = 2;
 /// What every recording begins with.
 const MAGIC: &str = "anabranch trace";
 
+/// What helps where a recording is damaged.
+const AGAIN: &str = "record the run again (`anabranch replay FOLDER --out NEW`)";
+
 /// What run a recording is of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Header {
@@ -49,7 +52,9 @@ pub enum RecordError {
     NoRecording,
     /// It has another version.
     Version(u32),
-    /// It ends early, or holds what is no event. The number is that of the event, counted from 0.
+    /// What it says of the run as a whole is damaged: how.
+    DamagedHeader(String),
+    /// It ends early, or holds what is no event: the number of the event, counted from 0, and how.
     Damaged(u64, String),
 }
 
@@ -64,9 +69,8 @@ impl fmt::Display for RecordError {
                 "has version {found} of the format, expected version {VERSION}; record the run again with this program \
                  (`anabranch replay FOLDER --out NEW`), or read it with the program that wrote it"
             ),
-            Self::Damaged(event, why) => {
-                write!(f, "is damaged at event {event}: {why}; record the run again")
-            }
+            Self::DamagedHeader(how) => write!(f, "is damaged before event 0: {how}; {AGAIN}"),
+            Self::Damaged(event, how) => write!(f, "is damaged at event {event}: {how}; {AGAIN}"),
         }
     }
 }
@@ -98,18 +102,32 @@ impl Recording {
         if preamble.version != VERSION {
             return Err(RecordError::Version(preamble.version));
         }
-        let damaged = |event: u64| {
-            move |error: ciborium::de::Error<io::Error>| {
-                RecordError::Damaged(event, error.to_string().replace('\n', " "))
-            }
-        };
-        let header = ciborium::from_reader(&mut rest).map_err(damaged(0))?;
+        let place = |rest: &[u8]| bytes.len() - rest.len();
+        let from = place(rest);
+        let header = ciborium::from_reader(&mut rest)
+            .map_err(|error| RecordError::DamagedHeader(damage(&error, "no header", from)))?;
         let mut events: Vec<Seen> = Vec::new();
         while !rest.is_empty() {
-            let event = ciborium::from_reader(Read::by_ref(&mut rest)).map_err(damaged(events.len() as u64))?;
+            let from = place(rest);
+            let event = ciborium::from_reader(Read::by_ref(&mut rest)).map_err(|error| {
+                RecordError::Damaged(events.len() as u64, damage(&error, "no event of a run", from))
+            })?;
             events.push(event);
         }
         Ok(Self { header, events })
+    }
+}
+
+/// What is wrong with the item that begins at this byte, in words: what the decoder says is for who wrote the types, and may be a page long.
+fn damage(error: &ciborium::de::Error<io::Error>, what_else: &str, from: usize) -> String {
+    use ciborium::de::Error;
+    match error {
+        Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+            format!("the file ends in the middle of what begins at byte {from}")
+        }
+        Error::Io(error) => format!("what begins at byte {from} cannot be read: {error}"),
+        Error::Syntax(_) => format!("what begins at byte {from} is no CBOR"),
+        Error::Semantic(..) | Error::RecursionLimitExceeded => format!("what begins at byte {from} is {what_else}"),
     }
 }
 
