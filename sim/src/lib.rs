@@ -28,6 +28,7 @@ pub mod plan;
 pub mod process;
 pub mod reached;
 pub mod record;
+pub mod report;
 pub mod run;
 pub mod scenario;
 pub mod schema;
