@@ -18,6 +18,7 @@ pub mod explicit;
 pub mod failure;
 pub mod files;
 pub mod fold;
+pub mod harness;
 pub mod html;
 pub mod ledger;
 mod network;

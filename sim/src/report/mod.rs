@@ -2,10 +2,7 @@
 //!
 //! Texts end with a line break, where they are not empty.
 
-mod runs;
 pub mod text;
-
-pub use runs::run_all;
 
 use crate::{
     oracles::Oracle,
