@@ -1,27 +1,17 @@
-//! `cargo run -p anabranch-examples`: documents of yrs under loss, partitions and crashes.
+//! `cargo run -p anabranch-examples -- [hasty] [FILE.toml]… [SEED]`: documents of yrs under the faults of scenarios.
 
 use anabranch_examples::Documents;
-use anabranch_sim::{observe::Nobody, plan::Plan, run::run_system, scenario::Scenario};
-use std::process::ExitCode;
+use anabranch_sim::{harness, scenario::Scenario};
+use std::{env, process::ExitCode};
 
-const SCENARIO: &str = include_str!("../yrs.toml");
+const FILES: [(&str, &str); 2] = [
+    ("examples/yrs.toml", include_str!("../yrs.toml")),
+    ("examples/yrs-swarm.toml", include_str!("../yrs-swarm.toml")),
+];
 
 fn main() -> ExitCode {
-    let scenario = match Scenario::parse(SCENARIO, "yrs.toml") {
-        Ok(scenario) => scenario,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return ExitCode::from(2);
-        }
-    };
-    let mut code = ExitCode::SUCCESS;
-    for seed in 0..10 {
-        let plan = Plan::new(&scenario, seed);
-        let report = run_system(Documents::default(), &scenario, seed, plan, &mut Nobody);
-        println!("seed {seed}: {}, {} events, trace {}", report.verdict, report.events, report.trace);
-        if !report.as_expected {
-            code = ExitCode::FAILURE;
-        }
-    }
-    code
+    let (hasty, words): (Vec<_>, Vec<_>) = env::args().skip(1).partition(|word| word == "hasty");
+    let program = ["cargo run -p anabranch-examples --", if hasty.is_empty() { "" } else { " hasty" }].concat();
+    let make = |_: &Scenario| Documents { hasty: !hasty.is_empty(), ..Documents::default() };
+    harness::main(&make, &FILES, &program, words)
 }

@@ -15,7 +15,7 @@ use crate::{
     workload::Action,
 };
 use anabranch_core::{Bytes, Cid};
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 /// A process of the system under test: a replica, or a peer that behaves otherwise.
 ///
@@ -214,7 +214,10 @@ pub(crate) enum Act<N> {
 /// Through which a process says what it wants. It is carried out, in order, when the call has ended well.
 #[derive(Debug)]
 pub struct Io<N> {
-    pub(crate) now: Time,
+    /// What its clock shows.
+    now: Time,
+    /// Whether it has looked at it in this call.
+    has_looked: Cell<bool>,
     pub(crate) cause: Cause,
     pub(crate) choices: Choices,
     /// What is drawn from it is the same for all seeds.
@@ -227,18 +230,36 @@ pub struct Io<N> {
 impl<N> Io<N> {
     pub(crate) fn new(choices: Choices) -> Self {
         let inventions = Key::of_seed(0).fork("inventions");
-        Self { now: 0, cause: Cause::Start, choices, inventions, party: Party(0), drawn: 0, acts: Vec::new() }
+        Self {
+            now: 0,
+            has_looked: Cell::new(false),
+            cause: Cause::Start,
+            choices,
+            inventions,
+            party: Party(0),
+            drawn: 0,
+            acts: Vec::new(),
+        }
     }
 
     pub(crate) fn begin(&mut self, now: Time, party: Party, cause: Cause) {
         (self.now, self.party, self.cause, self.drawn) = (now, party, cause, 0);
+        self.has_looked.set(false);
         self.acts.clear();
     }
 
-    /// What the process's clock shows, in nanoseconds: simulated time, as far off as the scenario's clock faults make it.
+    /// What the process's clock shows, in nanoseconds: simulated time from the start of the run, as far off as the scenario's clock
+    /// faults make it. While a `[[skew]]` lasts it goes at that speed, and is late; each `[[jump]]` moves it for good. So two looks may
+    /// show the same time, and a later look an earlier one; none shows less than 0. A restart leaves the clock as it is.
     #[must_use]
-    pub const fn now(&self) -> Time {
+    pub fn now(&self) -> Time {
+        self.has_looked.set(true);
         self.now
+    }
+
+    /// Whether the process has looked at its clock in this call.
+    pub(crate) const fn has_looked(&self) -> bool {
+        self.has_looked.get()
     }
 
     /// Who the process is.

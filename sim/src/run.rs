@@ -50,6 +50,31 @@ pub fn run_system<S: System>(
     RunReport { wall: begin.elapsed(), ..report }
 }
 
+/// Who makes a system for each run of it: a closure such as `|_: &Scenario| Documents::default()`, or [`AnabranchMaker`].
+///
+/// A run takes its system with it. Whoever runs a scenario more than once, as the [shrinker](crate::shrink) does, on several threads,
+/// is given a maker. What it makes must depend on the scenario alone.
+pub trait Maker: Sync {
+    /// Runs a plan with a new system, watched. The scenario has no swarm: it is what one has drawn.
+    fn run_plan(&self, scenario: &Scenario, seed: u64, plan: Plan, observer: &mut dyn Observer) -> RunReport;
+}
+
+impl<S: System, F: Fn(&Scenario) -> S + Sync> Maker for F {
+    fn run_plan(&self, scenario: &Scenario, seed: u64, plan: Plan, observer: &mut dyn Observer) -> RunReport {
+        run_system(self(scenario), scenario, seed, plan, observer)
+    }
+}
+
+/// Makes Anabranch.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AnabranchMaker;
+
+impl Maker for AnabranchMaker {
+    fn run_plan(&self, scenario: &Scenario, seed: u64, plan: Plan, observer: &mut dyn Observer) -> RunReport {
+        run_plan(scenario, seed, plan, observer)
+    }
+}
+
 /// How a run ended, if need be by a panic.
 #[derive(Clone, Debug)]
 pub enum Ended {
@@ -59,21 +84,45 @@ pub enum Ended {
     Panicked(String),
 }
 
+impl Ended {
+    fn of(result: Result<RunReport, String>) -> Self {
+        result.map_or_else(Self::Panicked, |report| Self::Report(Box::new(report)))
+    }
+
+    /// Whether it ended as the scenario expects.
+    #[must_use]
+    pub fn is_as_expected(&self) -> bool {
+        matches!(self, Self::Report(report) if report.as_expected)
+    }
+}
+
 /// Runs a scenario, panics caught.
 #[must_use]
 pub fn attempt(scenario: &Scenario, seed: u64) -> Ended {
-    caught(|| run(scenario, seed)).map_or_else(Ended::Panicked, |report| Ended::Report(Box::new(report)))
+    attempt_system(&AnabranchMaker, scenario, seed)
+}
+
+/// Runs a scenario with another system under test, panics caught.
+#[must_use]
+pub fn attempt_system(make: &dyn Maker, scenario: &Scenario, seed: u64) -> Ended {
+    let scenario = &*scenario.drawn(seed);
+    Ended::of(caught(|| make.run_plan(scenario, seed, Plan::new(scenario, seed), &mut Nobody)))
 }
 
 /// Runs a scenario and keeps all of its events: about 150 bytes of memory for each. A run that panics is kept up to there.
 #[must_use]
 pub fn record(scenario: &Scenario, seed: u64) -> (Ended, Recording) {
+    record_system(&AnabranchMaker, scenario, seed)
+}
+
+/// As [`record`], with another system under test.
+#[must_use]
+pub fn record_system(make: &dyn Maker, scenario: &Scenario, seed: u64) -> (Ended, Recording) {
     let drawn = scenario.drawn(seed);
     let scenario = &*drawn;
     let plan = Plan::new(scenario, seed);
     let mut recorder = Recorder::default();
-    let ended = caught(|| run_plan(scenario, seed, plan.clone(), &mut recorder));
-    let ended = ended.map_or_else(Ended::Panicked, |report| Ended::Report(Box::new(report)));
+    let ended = Ended::of(caught(|| make.run_plan(scenario, seed, plan.clone(), &mut recorder)));
     let parties = (0..scenario.parties()).filter_map(|index| u16::try_from(index).ok());
     let header = Header {
         scenario: scenario.name.clone(),

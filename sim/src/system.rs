@@ -26,13 +26,18 @@ pub trait System {
     /// Whether all these replicas have the same state. Asked after the faults, each time that something has changed.
     fn agree(&mut self, replicas: &[(Party, &Self::Process)]) -> bool;
 
-    /// What differs, in one line. Unless told better: how far each is.
+    /// What differs, in one line. Unless told better: how far the first and the last of those are that have merged the most and the least.
+    ///
+    /// The words of it tell failures apart when one is made smaller; names and numbers do not, nor what stands behind ` (and `.
+    /// So it should have the same words with fewer replicas.
     fn difference(&self, replicas: &[(Party, &Self::Process)]) -> String {
         let far = |(party, process): &(Party, &Self::Process)| {
             let Progress { merged, heads, behind } = process.progress();
             format!("replica {} has merged {merged}, with {heads} heads and {behind} to come", party.0)
         };
-        replicas.iter().map(far).collect::<Vec<_>>().join("; ")
+        let merged = |(_, process): &&(Party, &Self::Process)| process.progress().merged;
+        let (least, most) = (replicas.iter().min_by_key(merged), replicas.iter().max_by_key(merged));
+        least.into_iter().chain(most).map(far).collect::<Vec<_>>().join("; ")
     }
 
     /// A replica has died, and lost this.

@@ -152,10 +152,7 @@ fn finish(loaded: &Loaded, seed: u64, ended: Ended, out: &mut Out) -> Result<Cod
         file,
         scenario: &loaded.scenario,
         seed,
-        outcome: match ended {
-            Ended::Report(report) => Outcome::Report(report),
-            Ended::Panicked(why) => Outcome::Panicked(why),
-        },
+        outcome: ended,
         reproduce: format!("anabranch run{path} --seed {seed}"),
     };
     if let Outcome::Report(report) = &finished.outcome {

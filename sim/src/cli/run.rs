@@ -16,7 +16,7 @@ use anabranch_sim::{
     files,
     outcome::{RunReport, Verdict},
     run::record,
-    scenario::{ExpectedOutcome, Scenario},
+    scenario::Scenario,
 };
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
@@ -78,11 +78,7 @@ pub(super) struct Finished<'a> {
 }
 
 /// What came of a run.
-pub(super) enum Outcome {
-    Report(Box<RunReport>),
-    /// It panicked; one line says where and why.
-    Panicked(String),
-}
+pub(super) use anabranch_sim::run::Ended as Outcome;
 
 impl Finished<'_> {
     pub(super) fn code(&self) -> Code {
@@ -115,37 +111,13 @@ impl Finished<'_> {
 
     /// What is wrong, in one line; nothing where the run ended as expected.
     pub(super) fn problem(&self) -> Option<String> {
-        let report = match &self.outcome {
-            Outcome::Panicked(why) => return Some(format!("crashed: {why}")),
-            Outcome::Report(report) if report.as_expected => return None,
-            Outcome::Report(report) => report,
-        };
-        let expected = &self.scenario.expect;
-        let kind = expected_kind(expected.outcome);
-        if report.verdict.kind() != kind {
-            let surprise = expected.outcome != ExpectedOutcome::Passed;
-            let note = if surprise { format!(" (the scenario expects {kind})") } else { String::new() };
-            return Some(format!("{}{note}", report.verdict));
-        }
-        if let Some(pinned) = expected.trace.as_ref().filter(|pinned| **pinned != report.trace) {
-            return Some(format!(
-                "another trace than the pinned one: expected {pinned}, found {}; \
-                 if the change is meant, write the new hash into [expect] of the scenario",
-                report.trace
-            ));
-        }
-        let oracle = expected.oracle.map_or(String::new(), |oracle| format!(" by {oracle}"));
-        Some(format!("{} (the scenario expects {kind}{oracle})", report.verdict))
+        self.told().problem()
     }
-}
 
-/// The name that [`Verdict::kind`] gives.
-const fn expected_kind(outcome: ExpectedOutcome) -> &'static str {
-    match outcome {
-        ExpectedOutcome::Passed => "passed",
-        ExpectedOutcome::BrokenInvariant => "broken-invariant",
-        ExpectedOutcome::NotConverged => "not-converged",
-        ExpectedOutcome::InertFaults => "inert-faults",
+    /// The run, as the report has it.
+    pub(super) fn told(&self) -> anabranch_sim::report::Finished<'_> {
+        let Self { file: _, scenario, seed, outcome, reproduce } = self;
+        anabranch_sim::report::Finished { scenario, seed: *seed, ended: outcome, reproduce }
     }
 }
 
@@ -196,7 +168,7 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
                 if explained {
                     explain::quickstart(&finished, people)?
                 } else {
-                    summary.run(&finished, people)?
+                    people.text(summary.run(&finished.told()))?
                 }
                 if let Some(folder) = &kept {
                     people.line(format_args!("kept: {}", folder.display()))?;
@@ -212,7 +184,7 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
     bar.finish_and_clear();
     let people = if matches!(sink, json::Sink::Stdout) { &mut *err } else { &mut *out };
     if plan.total > 1 {
-        summary.end(begun.elapsed(), people)?;
+        people.text(summary.end(begun.elapsed()))?;
     }
     if arguments.marks {
         marks::tell(&summary.marks, true, people)?;

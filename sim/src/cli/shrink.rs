@@ -13,7 +13,7 @@ use anabranch_sim::{
     failure::Folder,
     files,
     record::explicit,
-    run::record,
+    run::{AnabranchMaker, record},
     scenario::Scenario,
     shrink::{Journal, Shrunk, Size, Watcher, as_regression, shrink as run_shrink},
     signature::Signature,
@@ -68,7 +68,7 @@ pub(super) fn shrink(arguments: &ShrinkArguments, out: &mut Out) -> Result<Code,
     let past = resume(arguments, &state, &of, out)?;
     let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
     let mut watcher = Progress::new(&state, &of, begun, arguments.until);
-    let shrunk = run_shrink(&whole, &signature, jobs, past, &mut watcher);
+    let shrunk = run_shrink(&AnabranchMaker, &whole, &signature, jobs, past, &mut watcher);
     watcher.bar.finish_and_clear();
     if watcher.is_anew {
         out.line(format_args!("note: {} is of another program: begun anew", state.display()))?;
@@ -93,7 +93,7 @@ pub(super) fn shrink(arguments: &ShrinkArguments, out: &mut Out) -> Result<Code,
         out.line(format_args!("the time is over: {kept}"))?;
         return Ok(Code::Passed);
     }
-    let regression = as_regression(&named(shrunk.scenario, &target), &signature);
+    let regression = as_regression(&AnabranchMaker, &named(shrunk.scenario, &target), &signature);
     let regression = regression.ok_or_else(|| Stop::bad("the small scenario does not fail in the same way when it is read from its file; this is a bug of the simulator, please report it"))?;
     write(&target, &(heading(arguments, &signature) + &regression.to_toml()))?;
     // It may never have been there.

@@ -275,7 +275,7 @@ pub struct Pause {
     pub until: Duration,
 }
 
-/// A clock that jumps: timers that are set run out earlier when it jumps forward, later when it jumps back.
+/// A clock that jumps, for good: timers that are set run out earlier when it jumps forward, later when it jumps back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Jump {
     /// Whose.
@@ -401,14 +401,14 @@ impl OperatorAct {
     }
 }
 
-/// A wrong clock: the durations of the replica's timers are off.
+/// A wrong clock: what it shows is off, and the durations of the replica's timers are.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Skew {
     /// Whose clock.
     pub replica: Party,
     /// How fast it goes: 2 makes every timer run out in half of its time, 0.5 in twice its time. From 0.01 to 100.
     pub speed: f64,
-    /// What is added to every timer.
+    /// How much it shows too little; added to every timer, too.
     pub late: Duration,
     /// When it is right again, from the start of the run; at the end of the first phase at the latest.
     pub until: Duration,

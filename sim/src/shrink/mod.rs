@@ -12,7 +12,8 @@ pub use candidates::Size;
 pub use journal::Journal;
 
 use crate::{
-    run::{attempt, record},
+    record::explicit,
+    run::{Maker, attempt_system, record_system},
     scenario::Scenario,
     signature::Signature,
 };
@@ -49,23 +50,54 @@ pub struct Shrunk {
 /// Rounds over all lists. Each takes something out, so they end by themselves; this is for the one that does not.
 const ROUNDS_MAX: u32 = 20;
 
-/// Shrinks an explicit scenario that fails in this way, on so many threads. `None` when it does not fail in this way.
+/// Runs a scenario with a seed, and where that fails makes it as small as it gets: recorded, explicit, [shrunk](shrink()), and
+/// [as its file will have it](as_regression). Gives back in which way it failed, too; `None` when it did not, or does not repeat from its lists.
+///
+/// Takes thousands of runs; who wants to see how far it is, or to stop it, calls these one by one.
+#[must_use]
+pub fn smallest(make: &dyn Maker, scenario: &Scenario, seed: u64, jobs: usize) -> Option<(Signature, Shrunk)> {
+    let (ended, recording) = record_system(make, scenario, seed);
+    let signature = Signature::of(&ended, &scenario.drawn(seed));
+    if signature.is_passed() {
+        return None;
+    }
+    let whole = explicit(scenario, seed, &recording.events);
+    let shrunk = shrink(make, &whole, &signature, jobs, Journal::default(), &mut Silent)?;
+    let scenario = as_regression(make, &shrunk.scenario, &signature)?;
+    Some((signature, Shrunk { scenario, ..shrunk }))
+}
+
+/// Tells nobody, and never stops.
+struct Silent;
+
+impl Watcher for Silent {
+    fn tried(&mut self, _: u64, _: &Scenario, _: &Journal) {}
+    fn phase(&mut self, _: &'static str) {}
+    fn begins_anew(&mut self) {}
+    fn is_stopped(&self) -> bool {
+        false
+    }
+}
+
+/// Shrinks an explicit scenario that fails in this way with the systems that `make` makes, on so many threads. `None` when it does not fail
+/// in this way.
 ///
 /// `past` is the journal of an earlier sitting with the same scenario, empty where there was none. The result depends neither on it nor
 /// on the number of threads.
 pub fn shrink(
+    make: &dyn Maker,
     scenario: &Scenario,
     signature: &Signature,
     jobs: usize,
     past: Journal,
     watcher: &mut dyn Watcher,
 ) -> Option<Shrunk> {
-    let shrunk = sitting(Search::new(scenario.clone(), signature, jobs, past, watcher))?;
+    let shrunk = sitting(Search::new(make, scenario.clone(), signature, jobs, past, watcher))?;
     if shrunk.is_some() {
         return shrunk;
     }
     watcher.begins_anew();
-    sitting(Search::new(scenario.clone(), signature, jobs, Journal::default(), watcher))?
+    sitting(Search::new(make, scenario.clone(), signature, jobs, Journal::default(), watcher))?
 }
 
 /// `None` when the scenario does not fail in this way, `Some(None)` when the search's past does not lead to what does.
@@ -107,11 +139,11 @@ fn rounds(search: &mut Search<'_>) {
 /// The scenario as its file will have it: read from its own text, and with what it should come to. `None` when it does not
 /// fail in this way any more.
 #[must_use]
-pub fn as_regression(scenario: &Scenario, signature: &Signature) -> Option<Scenario> {
+pub fn as_regression(make: &dyn Maker, scenario: &Scenario, signature: &Signature) -> Option<Scenario> {
     use crate::{run::Ended, scenario::ExpectedOutcome};
     let text = scenario.to_toml();
     let mut scenario = Scenario::parse(&text, "shrunk.toml").ok()?;
-    let ended = attempt(&scenario, 0);
+    let ended = attempt_system(make, &scenario, 0);
     if Signature::of(&ended, &scenario) != *signature {
         return None;
     }
@@ -136,9 +168,9 @@ pub fn as_regression(scenario: &Scenario, signature: &Signature) -> Option<Scena
 }
 
 /// The lists without what the run does not use.
-fn used(scenario: &Scenario) -> Scenario {
-    let (_, recording) = record(scenario, 0);
-    let all = crate::record::explicit(scenario, 0, &recording.events);
+fn used(make: &dyn Maker, scenario: &Scenario) -> Scenario {
+    let (_, recording) = record_system(make, scenario, 0);
+    let all = explicit(scenario, 0, &recording.events);
     let mut scenario = scenario.clone();
     if let (Some(lists), Some(used)) = (&mut scenario.explicit, all.explicit) {
         std::sync::Arc::make_mut(&mut lists.deliveries).retain(|key, _| used.deliveries.contains_key(key));

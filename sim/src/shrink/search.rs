@@ -6,7 +6,11 @@ use super::{
     journal::Past,
     used,
 };
-use crate::{run::attempt, scenario::Scenario, signature::Signature};
+use crate::{
+    run::{Maker, attempt_system},
+    scenario::Scenario,
+    signature::Signature,
+};
 
 pub(super) struct Search<'a> {
     pub(super) best: Scenario,
@@ -18,6 +22,7 @@ pub(super) struct Search<'a> {
     past: Past,
     /// Whether the past was of this scenario and this program.
     belief: Belief,
+    make: &'a dyn Maker,
     signature: &'a Signature,
     jobs: usize,
     watcher: &'a mut dyn Watcher,
@@ -34,6 +39,7 @@ enum Belief {
 
 impl<'a> Search<'a> {
     pub(super) fn new(
+        make: &'a dyn Maker,
         best: Scenario,
         signature: &'a Signature,
         jobs: usize,
@@ -42,7 +48,7 @@ impl<'a> Search<'a> {
     ) -> Self {
         let belief = if past.is_empty() { Belief::True } else { Belief::Untested };
         let (journal, past) = (Journal::default(), Past::new(past));
-        Self { best, runs: 0, journal, past, belief, signature, jobs: jobs.max(1), watcher }
+        Self { best, runs: 0, journal, past, belief, make, signature, jobs: jobs.max(1), watcher }
     }
 
     /// Whether to stop here. What is known is gone through first: it takes no time, and would be lost.
@@ -63,12 +69,12 @@ impl<'a> Search<'a> {
     }
 
     pub(super) fn fails_as_it_stands(&self) -> bool {
-        Signature::of(&attempt(&self.best, 0), &self.best) == *self.signature
+        Signature::of(&attempt_system(self.make, &self.best, 0), &self.best) == *self.signature
     }
 
     /// Drops from the lists what the run does not ask for: no candidate of its own, since nothing changes.
     pub(super) fn forget_unused(&mut self) {
-        self.best = used(&self.best);
+        self.best = used(self.make, &self.best);
     }
 
     /// The first of these that fails in the same way becomes the best one; says which it was.
@@ -97,7 +103,8 @@ impl<'a> Search<'a> {
 
     /// Runs candidates, each on a thread of its own; the first that fails in the same way.
     fn run(&self, candidates: &[Scenario]) -> Option<usize> {
-        let fails = |scenario: &Scenario| Signature::of(&attempt(scenario, 0), scenario) == *self.signature;
+        let (make, signature) = (self.make, self.signature);
+        let fails = |scenario: &Scenario| Signature::of(&attempt_system(make, scenario, 0), scenario) == *signature;
         if let [one] = candidates {
             return fails(one).then_some(0);
         }

@@ -56,10 +56,13 @@ impl<S: System> World<'_, S> {
     ) -> Outcome {
         let Some(mut io) = self.io.take() else { return Ok(()) };
         self.called = (party, cause);
-        io.begin(self.now, party, cause);
+        io.begin(self.seats[party.index()].clock.shows(self.now), party, cause);
         let called = call(&mut self.seats[party.index()].process, &mut io);
         // Before a process that fails dies of it.
         self.count_harm(party);
+        if io.has_looked() {
+            self.wrong_clock_showed(party);
+        }
         let done = match called {
             Ok(()) => io.acts.drain(..).try_for_each(|(cause, act)| self.act(party, cause, act)),
             Err(failed) => self.fail_stop(party, cause, failed),
@@ -178,13 +181,16 @@ impl<S: System> World<'_, S> {
             return Ok(());
         }
         seat.sync_is_set = false;
-        let commits = seat.process.unsynced();
+        let (commits, life) = (seat.process.unsynced(), seat.life);
         self.trace.entry(self.now, tag::SYNC).u16(party.0).u64(commits);
         self.call(party, self.called.1, |process, io| {
             io.act(Act::Synced);
             process.sync(io)
         })?;
-        self.watch.tell(self.now, Some(party), None, || What::Synced { commits });
+        // It may have died of that very sync.
+        if self.seats[party.index()].life == life {
+            self.watch.tell(self.now, Some(party), None, || What::Synced { commits });
+        }
         Ok(())
     }
 
@@ -233,8 +239,8 @@ impl<S: System> World<'_, S> {
         };
         let drawn = self.choose(Choice::Timer, party, cause, 0, (least, most));
         let seat = &mut self.seats[party.index()];
-        let after = seat.by_its_clock(drawn);
-        let skewed_by = seat.clock.as_ref().filter(|_| after != drawn).map(|(number, _)| *number);
+        let after = seat.clock.takes(drawn);
+        let skewed_by = seat.clock.wrong_by().filter(|_| after != drawn);
         self.arm(party, timer, self.now + after, cause, skewed_by);
     }
 
@@ -329,6 +335,12 @@ impl<S: System> World<'_, S> {
             oracle: violation.oracle,
             message: violation.message.clone(),
         });
+    }
+
+    /// A process has looked at its clock. What makes that wrong has taken effect.
+    fn wrong_clock_showed(&mut self, party: Party) {
+        let faults = self.seats[party.index()].clock.off_by(self.now);
+        faults.into_iter().for_each(|number| self.fault_took_effect(number));
     }
 
     /// A clock that is wrong showed.

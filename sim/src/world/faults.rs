@@ -89,7 +89,7 @@ impl<S: System> World<'_, S> {
                 );
                 self.note(self.now, MomentKind::Clock, what);
                 self.queue.push(nanoseconds(skew.until), Event::FaultEnds(index));
-                self.seats[skew.replica.index()].clock = Some((number, skew));
+                self.seats[skew.replica.index()].clock.goes_wrong(number, skew, self.now);
                 Ok(())
             }
         }
@@ -196,14 +196,16 @@ impl<S: System> World<'_, S> {
         waiting.into_iter().for_each(|event| self.queue.push(self.now, event));
     }
 
-    /// A clock jumps: timers that are set run out earlier, or later.
+    /// A clock jumps: it shows another time, and timers that are set run out earlier, or later.
     fn jump(&mut self, number: u32, jump: Jump) {
         let Jump { replica, by, back } = jump;
         self.trace.entry(self.now, tag::CLOCK).u64(number.into());
         let what = format!("{}'s clock jumps {by:?} {}", self.name(replica), if back { "back" } else { "forward" });
         self.note(self.now, MomentKind::Clock, what);
         let by = nanoseconds(by);
-        let set = std::mem::take(&mut self.seats[replica.index()].timers);
+        let seat = &mut self.seats[replica.index()];
+        seat.clock.jumps(number, by, back);
+        let set = std::mem::take(&mut seat.timers);
         for (timer, set) in set {
             let due = if back { set.due + by } else { set.due.saturating_sub(by).max(self.now) };
             if due != set.due {
@@ -291,9 +293,7 @@ impl<S: System> World<'_, S> {
     }
 
     fn clock_is_right(&mut self, replica: Party, number: u32) {
-        let seat = &mut self.seats[replica.index()];
-        if seat.clock.as_ref().is_some_and(|(by, _)| *by == number) {
-            seat.clock = None;
+        if self.seats[replica.index()].clock.is_set_right(number) {
             self.trace.entry(self.now, tag::CLOCK).u64(number.into());
             let what = format!("{}'s clock is right again", self.name(replica));
             self.note(self.now, MomentKind::Clock, what);

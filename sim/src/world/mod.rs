@@ -1,6 +1,7 @@
 //! The simulated world: replicas, hostile peers, the network, and the loop that moves them.
 
 mod act;
+mod clock;
 mod faults;
 mod report;
 mod seat;

@@ -1,9 +1,9 @@
 //! Where a process sits: whether it is there, since when, and by which clock it lives.
 
-use super::Event;
+use super::{Event, clock::Clock};
 use crate::{
     engine::{Cause, Time},
-    scenario::{Harm, Skew},
+    scenario::Harm,
 };
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ pub(super) struct Seat<P> {
     /// Grows with each crash: timers and syncs of an earlier life are ignored.
     pub(super) life: u32,
     pub(super) sync_is_set: bool,
-    pub(super) clock: Option<(u32, Skew)>,
+    pub(super) clock: Clock,
     /// The fault with which it joined.
     pub(super) joined_by: Option<u32>,
     /// It stands still by the fault of this number, and this waits for it.
@@ -64,7 +64,7 @@ impl<P> Seat<P> {
             status: if is_absent { Status::Absent } else { Status::Up },
             life: 0,
             sync_is_set: false,
-            clock: None,
+            clock: Clock::new(),
             joined_by: None,
             paused: None,
             timers: BTreeMap::new(),
@@ -81,14 +81,5 @@ impl<P> Seat<P> {
 
     pub(super) const fn is_up(&self) -> bool {
         matches!(self.status, Status::Up)
-    }
-
-    /// How long a timer takes by this process's clock.
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)] // Division rounds alike everywhere.
-    pub(super) fn by_its_clock(&self, after: Time) -> Time {
-        match &self.clock {
-            None => after,
-            Some((_, skew)) => (after as f64 / skew.speed) as Time + crate::engine::nanoseconds(skew.late),
-        }
     }
 }
