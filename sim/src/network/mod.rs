@@ -40,6 +40,9 @@ pub(crate) struct Message {
     latency: Time,
 }
 
+/// A burst's number, and a link as it were without it.
+type Calm = (u32, Arc<Link>);
+
 /// One direction between two parties.
 #[derive(Clone, Debug)]
 struct Wire {
@@ -231,9 +234,9 @@ impl Network {
         [Some((arrives, message)), copy, replay]
     }
 
-    /// Numbers a message on its wire, and gives the link as it is now: worse than it should be, in a burst. With the last burst's number
-    /// the link as it were without it.
-    fn enter(&mut self, at: Time, from: Party, to: Party) -> (u64, Arc<Link>, Option<(u32, Arc<Link>)>) {
+    /// Numbers a message on its wire, and gives the link as it is now: worse than it should be, in a burst. Beside it the number of the
+    /// last burst, and the link as it were without that.
+    fn enter(&mut self, at: Time, from: Party, to: Party) -> (u64, Arc<Link>, Option<Calm>) {
         let wire = &mut self.wires[from.index() * self.parties + to.index()];
         wire.sent += 1;
         let (place, mut link, mut calm) = (wire.sent, Arc::clone(&wire.link), None);
