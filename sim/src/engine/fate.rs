@@ -216,6 +216,11 @@ impl Fates {
         self.of(&MessageKey { from, to, kind, cause, n: 0 }, link)
     }
 
+    /// Whether they are given, and not drawn.
+    pub(crate) const fn are_listed(&self) -> bool {
+        matches!(self.source, Source::Listed(_))
+    }
+
     /// The fate of a message.
     pub fn of(&mut self, message: &MessageKey, link: &Link) -> Fate {
         let MessageKey { from, to, kind, cause, n } = *message;

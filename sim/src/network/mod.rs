@@ -139,9 +139,9 @@ impl Network {
         let kind = body.kind();
         let (place, link, calm) = self.enter(at, from, to);
         let (key, mut fate) = self.fates.next(from, to, kind as u8, cause, &link);
-        // A burst takes effect where it makes the fate another one.
+        // A burst takes effect where it makes the fate another one. A list does not say which fates it made.
         if let Some((number, calm)) = calm
-            && self.fates.of(&key, &calm) != fate
+            && (self.fates.are_listed() || self.fates.of(&key, &calm) != fate)
         {
             tally.effective_once(number, FaultKind::Burst);
         }
