@@ -108,7 +108,7 @@ fn whatever_a_swarm_draws_is_written_read_and_run_again() {
     let all = base("[swarm]\noff = 0.3\n");
     (100..150).for_each(|seed| round_trip(&all, seed, &mut had));
     // No swarm cuts the power; files name who joins in any order; and an engine reads little but when it is opened.
-    let more = "[disk]\nengine = \"redb\"\n[[join]]\nat = \"3s\"\nreplica = \"late\"\n[[join]]\nat = \"1s\"\nreplica = \"early\"\n\
+    let more = "[disk]\nengine = \"redb\"\ncache = 0\n[[join]]\nat = \"3s\"\nreplica = \"late\"\n[[join]]\nat = \"1s\"\nreplica = \"early\"\n\
                 [[power_cut]]\nat = \"1s\"\nreplica = \"r1\"\nwrite = 7\n\
                 [[disk_fault]]\nat = \"500ms\"\nreplica = \"r2\"\nharm = \"bit-rot\"\n\
                 [[disk_fault]]\nat = \"500ms\"\nreplica = \"r3\"\nharm = \"misdirected-read\"\n\

@@ -124,7 +124,7 @@ fn a_disk_is_slow() {
 /// One replica's disk does this harm for some of the time.
 fn harm(harm: &str) -> String {
     format!(
-        "[disk]\nengine = \"redb\"\n[churn]\ncrash_every = \"1s\"\ndown = \"200ms\"\n\
+        "[disk]\nengine = \"redb\"\ncache = 65536\n[churn]\ncrash_every = \"1s\"\ndown = \"200ms\"\n\
          [[disk_fault]]\nat = \"5s\"\nuntil = \"30s\"\nreplica = \"r1\"\nharm = \"{harm}\""
     )
 }

@@ -45,9 +45,9 @@ struct Inner {
     harms: BTreeSet<Harm>,
     /// Harm is done only while a process is at work; those who look on are not lied to.
     is_at_work: bool,
-    /// The engine is writing: what it reads then is right. Among it are tables of its own, and where one is damaged redb 4.6 panics twice, which
-    /// ends the whole program.
-    is_written: bool,
+    /// The engine reads rows for us. What it reads otherwise is right, for among it are tables of its own: where they are damaged, redb 4.6
+    /// panics while it unwinds from a panic, which ends the whole program.
+    are_rows_read: bool,
     counts: BTreeMap<(u8, u64), u64>,
     done: Harmed,
     /// The power goes after so many more operations that change something.
@@ -196,7 +196,7 @@ impl Device {
             lied: 0,
             harms: BTreeSet::new(),
             is_at_work: false,
-            is_written: false,
+            are_rows_read: false,
             counts: BTreeMap::new(),
             done: Vec::new(),
             power: None,
@@ -287,9 +287,12 @@ impl Device {
         self.inner().is_at_work = is_at_work;
     }
 
-    /// The engine begins to write, or has written.
-    pub(super) fn writes(&self, is_written: bool) {
-        self.inner().is_written = is_written;
+    /// Reads rows through the engine: only then does what is read suffer harm.
+    pub(super) fn reading<T>(&self, read: impl FnOnce() -> T) -> T {
+        self.inner().are_rows_read = true;
+        let done = read();
+        self.inner().are_rows_read = false;
+        done
     }
 
     /// The harm that was done since this was last asked.
@@ -312,7 +315,7 @@ impl StorageBackend for Device {
         if at.checked_add(out.len()).is_none_or(|end| end > inner.bytes.len()) {
             return Err(beyond());
         }
-        if !inner.is_written && inner.does(Harm::MisdirectedRead) && draws.chance(ASTRAY) {
+        if inner.are_rows_read && inner.does(Harm::MisdirectedRead) && draws.chance(ASTRAY) {
             let pages = (inner.bytes.len() - out.len()) as u64 / PAGE;
             let other = usize::try_from(draws.between(0, pages) * PAGE).unwrap_or(0);
             if !inner.refers_to_others(other) {
@@ -321,7 +324,7 @@ impl StorageBackend for Device {
                 at = other;
             }
         }
-        let is_spared = inner.is_written || out.is_empty() || inner.refers_to_others(at);
+        let is_spared = !inner.are_rows_read || out.is_empty() || inner.refers_to_others(at);
         if inner.does(Harm::BitRot) && draws.chance(ROTS) && !is_spared {
             let bit = draws.below(out.len() as u64 * 8);
             inner.bytes[at + (bit / 8) as usize] ^= 1 << (bit % 8);
@@ -462,7 +465,7 @@ mod tests {
             device.set(harm, true);
             let mut out = [0; 512];
             for place in 0..2000_u64 {
-                let _ = device.read(place % 16 * 512, &mut out);
+                let _ = device.reading(|| device.read(place % 16 * 512, &mut out));
                 let _ = device.write(place % 2 * 8192, &[place as u8; 512]);
             }
             let _ = device.sync_data();
@@ -486,16 +489,24 @@ mod tests {
         }
         let mut out = [0; 4096];
         for _ in 0..2000 {
-            device.read(8192, &mut out).unwrap();
+            device.reading(|| device.read(8192, &mut out)).unwrap();
             assert!(out == [BRANCH; 4096] || out.first() != Some(&BRANCH), "another, whole or rotten");
             device.write(8192, &[BRANCH; 4096]).unwrap();
             assert_eq!(bytes(&device)[8192..12288], [BRANCH; 4096]);
-            device.read(0, &mut out).unwrap();
+            device.reading(|| device.read(0, &mut out)).unwrap();
             assert_ne!(out.first(), Some(&BRANCH), "it is read where it is not");
         }
         device.write(8192, &[3; 4096]).unwrap();
         assert_eq!(bytes(&device)[8192..12288], [3; 4096], "what is written over it is there");
         assert!(device.take_done().contains(&(FaultKind::MisdirectedRead, true)), "others are not spared");
+    }
+
+    #[test]
+    fn only_what_is_read_as_rows_is_read_wrong() {
+        let (device, mut out) = (device(), [0; 512]);
+        [Harm::BitRot, Harm::MisdirectedRead].into_iter().for_each(|harm| device.set(harm, true));
+        (0..2000).for_each(|_| device.read(0, &mut out).unwrap());
+        assert_eq!((out, device.take_done()), ([1; 512], Vec::new()));
     }
 
     #[test]

@@ -149,10 +149,8 @@ impl Disk {
             Self::Redb { mut store, device, unsynced } => {
                 if unsynced > 0 && draws.chance(0.8) {
                     device.cut_power(Some(draws.below(SYNC_CHANGES)));
-                    device.writes(true);
                     // It may even get to its end; nobody is told.
                     let _ = store.sync();
-                    device.writes(false);
                 }
                 let (image, harmed) = device.leave(draws, false);
                 drop(store);
@@ -224,14 +222,14 @@ impl Read for Disk {
     fn get(&self, table: Table, key: &[u8]) -> Result<Option<Bytes>, StoreError> {
         match self {
             Self::Memory(disk) => disk.get(table, key),
-            Self::Redb { store, .. } => store.get(table, key),
+            Self::Redb { store, device, .. } => device.reading(|| store.get(table, key)),
         }
     }
 
     fn scan(&self, table: Table, prefix: &[u8], from: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         match self {
             Self::Memory(disk) => disk.scan(table, prefix, from, visit),
-            Self::Redb { store, .. } => store.scan(table, prefix, from, visit),
+            Self::Redb { store, device, .. } => device.reading(|| store.scan(table, prefix, from, visit)),
         }
     }
 }
@@ -283,11 +281,10 @@ impl Store for Disk {
     fn sync(&mut self) -> Result<(), StoreError> {
         match self {
             Self::Memory(disk) => disk.sync(),
-            Self::Redb { store, unsynced, device } => {
-                device.writes(true);
-                let synced = store.sync();
-                device.writes(false);
-                synced.map(|()| *unsynced = 0)
+            Self::Redb { store, unsynced, .. } => {
+                store.sync()?;
+                *unsynced = 0;
+                Ok(())
             }
         }
     }
