@@ -72,6 +72,9 @@ pub(super) fn check(file: Option<&Path>, name: &str, seed: u64, out: &mut Out) -
 fn teller(file: Option<&Path>, seed: u64) -> io::Result<(Child, BufReader<ChildStdout>)> {
     let mut command = Command::new(std::env::current_exe()?);
     command.arg("run").args(file).args(["--seed", &seed.to_string(), "--tell-events"]);
+    // In a group of its own, so that Ctrl-C does not reach it: it goes on until nobody reads what it tells.
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
     let mut child = command.stdout(Stdio::piped()).spawn()?;
     let out = child.stdout.take().ok_or_else(|| io::Error::other("no stdout"))?;
     Ok((child, BufReader::new(out)))

@@ -22,34 +22,19 @@ pub(super) const CODE: u8 = 130;
 
 /// From now on Ctrl-C (or a request to terminate) is heeded between two runs, and says so.
 pub(super) fn listen() {
-    handle(first, || {
-        say("interrupted: stopped at once, the runs under way are lost; outputs are whole or not written");
-    });
-}
-
-/// As [`listen`], without a word: another process does the talking.
-pub(super) fn listen_in_silence() {
-    handle(|| {}, || {});
-}
-
-fn first() {
-    say("Ctrl-C: finishing the runs under way; press again to stop at once");
-}
-
-fn handle(first: impl Fn() + Send + 'static, second: impl Fn() + Send + 'static) {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         // Without a handler Ctrl-C ends the program at once, and drafts stay under names of their own: no harm.
-        let _ = ctrlc::set_handler(move || {
+        let _ = ctrlc::set_handler(|| {
             if INTERRUPTED.swap(true, Ordering::Relaxed) {
                 // Held until the end: no draft is begun any more.
                 let drafts = DRAFTS.lock().unwrap_or_else(PoisonError::into_inner);
                 // Nothing can be done about a draft that cannot be removed.
                 drafts.iter().for_each(|draft| drop(std::fs::remove_file(draft)));
-                second();
+                say("interrupted: stopped at once, the runs under way are lost; outputs are whole or not written");
                 process::exit(CODE.into());
             }
-            first();
+            say("Ctrl-C: finishing the runs under way; press again to stop at once");
         });
     });
 }

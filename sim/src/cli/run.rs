@@ -123,11 +123,8 @@ impl Finished<'_> {
 
 /// Runs all that is asked for, and says what came of it.
 pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Result<Code, Stop> {
-    // Who is compared is told of Ctrl-C as well, and goes on until who compares stops reading.
-    if arguments.tell_events {
-        interrupt::listen_in_silence()
-    } else {
-        interrupt::listen()
+    if !arguments.tell_events {
+        interrupt::listen();
     }
     let scenarios = load(&arguments.paths)?;
     let plan = Plan::new(&scenarios, arguments)?;
