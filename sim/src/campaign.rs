@@ -156,9 +156,7 @@ impl State {
         self.simulated_s += std::time::Duration::from_nanos(report.simulated_ns).as_secs_f64();
         self.wall_s += report.wall.as_secs_f64();
         for (kind, count) in &report.faults {
-            let sum = self.faults.entry(*kind).or_default();
-            sum.requested += count.requested;
-            sum.effective += count.effective;
+            *self.faults.entry(*kind).or_default() += *count;
         }
         self.marks.count(&report.marks);
     }
@@ -202,9 +200,7 @@ impl State {
         self.simulated_s += other.simulated_s;
         self.wall_s += other.wall_s;
         for (kind, count) in &other.faults {
-            let sum = self.faults.entry(*kind).or_default();
-            sum.requested += count.requested;
-            sum.effective += count.effective;
+            *self.faults.entry(*kind).or_default() += *count;
         }
         self.marks.add(&other.marks);
         let mut better = Vec::new();

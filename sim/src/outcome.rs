@@ -164,6 +164,13 @@ pub struct FaultCount {
     pub effective: u64,
 }
 
+impl std::ops::AddAssign for FaultCount {
+    fn add_assign(&mut self, other: Self) {
+        self.requested += other.requested;
+        self.effective += other.effective;
+    }
+}
+
 /// The kinds of messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -85,8 +85,19 @@ pub enum Ended {
 }
 
 impl Ended {
-    fn of(result: Result<RunReport, String>) -> Self {
+    /// What [`caught`] gives.
+    #[must_use]
+    pub fn of(result: Result<RunReport, String>) -> Self {
         result.map_or_else(Self::Panicked, |report| Self::Report(Box::new(report)))
+    }
+
+    /// How it ended, in a word: the verdict's, or `crashed`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Report(report) => report.verdict.kind(),
+            Self::Panicked(_) => "crashed",
+        }
     }
 
     /// Whether it ended as the scenario expects.

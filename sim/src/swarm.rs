@@ -324,18 +324,20 @@ impl Drawing {
             let (replica, harm) = (self.replica(draws), one_of(draws, harms));
             self.add(at, Fault::Disk(DiskHarm { replica, harm, until }));
         }
-        // Where all pages fit into memory, none is read that could be wrong.
-        let reads = |timed: &TimedFault| {
-            matches!(&timed.fault, Fault::Disk(DiskHarm { harm: Harm::BitRot | Harm::MisdirectedRead, .. }))
+        if self.scenario.disk.engine == Engine::Memory {
+            return;
+        }
+        let does = |harms: &[Harm]| {
+            let is_it = |timed: &TimedFault| matches!(&timed.fault, Fault::Disk(fault) if harms.contains(&fault.harm));
+            self.scenario.faults.iter().any(is_it)
         };
-        let is_tight = draws.chance(if self.scenario.faults.iter().any(reads) { 0.8 } else { 0.1 });
+        // Where all pages fit into memory, none is read that could be wrong.
+        let tight = if does(&[Harm::BitRot, Harm::MisdirectedRead]) { 0.8 } else { 0.1 };
         // A page that redb has written, reads again and finds another may send it in a circle, until the stack overflows (seed 3110).
-        let strays =
-            |timed: &TimedFault| matches!(&timed.fault, Fault::Disk(DiskHarm { harm: Harm::MisdirectedWrite, .. }));
-        if self.scenario.disk.engine == Engine::Redb && is_tight && !self.scenario.faults.iter().any(strays) {
+        if draws.chance(tight) && !does(&[Harm::MisdirectedWrite]) {
             self.scenario.disk.cache = 64 << 10;
         }
-        if self.scenario.disk.engine == Engine::Redb && draws.chance(0.5) {
+        if draws.chance(0.5) {
             let (at, replica) = (time(draws, 0, self.duration * 3 / 4), self.replica(draws));
             self.add(at, Fault::PowerCut(PowerCut { replica, write: draws.below(300) }));
         }

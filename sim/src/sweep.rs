@@ -149,29 +149,3 @@ pub fn was_cut(report: &RunReport) -> bool {
     report.faults.get(&FaultKind::PowerCut).is_some_and(|count| count.effective > 0)
         && !end.any(|moment| moment.kind == MomentKind::Crashed)
 }
-
-/// Runs the scenario again and again, on the engine over a simulated disk: with the power of the replica's disk cut before write 0 of its first life, before
-/// write `step`, and so on, until a run has no such write. Each report goes to `each`; when that says no, the sweep ends. Gives how many runs had their cut: none
-/// where the scenario makes cuts itself.
-pub fn power_cuts(
-    scenario: &Scenario,
-    seed: u64,
-    replica: Party,
-    step: u64,
-    mut each: impl FnMut(u64, RunReport) -> bool,
-) -> u64 {
-    let mut scenario = scenario.drawn(seed).into_owned();
-    scenario.disk.engine = Engine::Redb;
-    let Ok(sweep) = Sweep::new(&scenario, seed) else { return 0 };
-    let first = Life { replica, from: Duration::ZERO };
-    let mut cuts = 0;
-    for write in (0..).step_by(usize::try_from(step.max(1)).unwrap_or(1)) {
-        let report = sweep.run(first, write);
-        let was_cut = was_cut(&report);
-        cuts += u64::from(was_cut);
-        if !each(write, report) || !was_cut {
-            break;
-        }
-    }
-    cuts
-}

@@ -5,8 +5,9 @@ use anabranch_sim::{
     outcome::{RunReport, Verdict},
     run,
     scenario::{FaultKind, Party, Scenario},
-    sweep::power_cuts,
+    sweep::{Life, Sweep, was_cut},
 };
+use std::time::Duration;
 
 /// Runs five replicas for a minute with this in addition, under a few seeds: all must pass.
 fn runs(rest: &str) -> Vec<RunReport> {
@@ -210,13 +211,18 @@ fn what_changes_nothing_does_not_count() {
 
 #[test]
 fn the_power_is_cut_at_every_write() {
-    let text = "replicas = 2\nduration = \"2s\"\n[core]\nrebroadcast_interval = \"2s\"\n[workload]\nrate = 4";
-    let scenario = Scenario::parse(text, "test.toml").unwrap();
-    let cuts = power_cuts(&scenario, 1, Party(0), 3, |write, report| {
+    let text = "replicas = 2\nduration = \"2s\"\n[disk]\nengine = \"redb\"\n[core]\nrebroadcast_interval = \"2s\"\n[workload]\nrate = 4";
+    let sweep = Sweep::new(&Scenario::parse(text, "test.toml").unwrap(), 1).unwrap();
+    let life = Life { replica: Party(0), from: Duration::ZERO };
+    let mut cuts = 0;
+    for write in (0..sweep.writes(life)).step_by(3) {
+        let report = sweep.run(life, write);
         assert_eq!(report.verdict, Verdict::Passed, "write {write}: {}", report.verdict);
-        true
-    });
+        assert!(was_cut(&report), "write {write}");
+        cuts += 1;
+    }
     assert!(cuts > 15, "{cuts} cuts");
+    assert_eq!(sweep.uncut().0.verdict, Verdict::Passed);
 }
 
 /// The store is opened again after a crash, which writes: the power goes before each of these writes.

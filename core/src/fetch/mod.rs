@@ -122,10 +122,10 @@ impl Fetcher {
         (self.rotations, self.rest) = (0, 0);
     }
 
-    /// An obligation that only the store knew. Its pauses are as long as if it had been asked for all along.
+    /// An obligation that only the store knew, and that is not held. Its pauses are as long as if it had been asked for all along.
     pub(crate) fn reload(&mut self, cid: Cid, peers: &[Peer]) {
         let full = self.lanes.obligations(peers.first().copied()) >= OBLIGATIONS_PER_LANE_MAX;
-        if full || self.holds(&cid) {
+        if full {
             return;
         }
         self.obligation(cid, peers);

@@ -44,6 +44,11 @@ impl Sink {
         }
     }
 
+    /// Where people read: not where JSON goes.
+    pub(super) const fn people<'a>(&self, out: &'a mut Out, err: &'a mut Out) -> &'a mut Out {
+        if matches!(self, Self::Stdout) { err } else { out }
+    }
+
     pub(super) fn write(&mut self, finished: &Finished, out: &mut Out) -> Result<(), Stop> {
         self.line(&Line::of(finished), out)
     }

@@ -4,12 +4,18 @@ use super::exit::Stop;
 use anabranch_sim::caught::caught;
 use std::{
     collections::BTreeMap,
+    num::NonZeroUsize,
     sync::{
         atomic::{AtomicBool, AtomicU64, Ordering},
         mpsc,
     },
     thread,
 };
+
+/// How many threads: as many as were asked for, else as there are cores.
+pub(super) fn workers(jobs: Option<NonZeroUsize>) -> usize {
+    jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get)
+}
 
 /// Does the jobs `0..total` on so many threads, and hands their results over in order, whichever
 /// comes first. A job that panics gives `Err` with one line that says where and why. When `each` stops,

@@ -24,7 +24,6 @@ use std::{
     num::NonZeroUsize,
     ops::Range,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -97,15 +96,15 @@ impl Finished<'_> {
 
     /// The run, as JUnit has it.
     fn case(&self) -> junit::Case {
-        let (kind, wall) = match &self.outcome {
-            Outcome::Panicked(_) => ("crashed", Duration::ZERO),
-            Outcome::Report(report) => (report.verdict.kind(), report.wall),
+        let wall = match &self.outcome {
+            Outcome::Panicked(_) => Duration::ZERO,
+            Outcome::Report(report) => report.wall,
         };
         junit::Case {
             suite: self.scenario.name.clone(),
             name: format!("seed {}", self.seed),
             wall,
-            problem: self.problem().map(|problem| (kind.to_owned(), problem)),
+            problem: self.problem().map(|problem| (self.outcome.kind().to_owned(), problem)),
         }
     }
 
@@ -138,7 +137,7 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
     let problem = arguments.junit.as_deref().and_then(no_folder);
     problem.map_or(Ok(()), |problem| Err(Stop::bad(problem)))?;
     let mut sink = json::Sink::open(arguments.json.as_deref())?;
-    let workers = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let workers = pool::workers(arguments.jobs);
     let explained = arguments.paths.is_empty() && plan.total == 1;
     let bar = progress(plan.total);
     let mut summary = report::Summary::new(&plan.names(), plan.total);
@@ -159,9 +158,8 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
             }
             let kept = plan.keep(number, &finished, arguments.failures.as_deref())?;
             bar.suspend(|| {
-                let on_stdout = !matches!(sink, json::Sink::Stdout);
                 sink.write(&finished, out)?;
-                let people = if on_stdout { &mut *out } else { &mut *err };
+                let people = sink.people(out, err);
                 if explained {
                     explain::quickstart(&finished, people)?
                 } else {
@@ -179,7 +177,7 @@ pub(super) fn run(arguments: &RunArguments, out: &mut Out, err: &mut Out) -> Res
         },
     )?;
     bar.finish_and_clear();
-    let people = if matches!(sink, json::Sink::Stdout) { &mut *err } else { &mut *out };
+    let people = sink.people(out, err);
     if plan.total > 1 {
         people.text(summary.end(begun.elapsed()))?;
     }
@@ -273,7 +271,7 @@ impl<'a> Plan<'a> {
             file: file.as_deref(),
             scenario,
             seed,
-            outcome: result.map_or_else(Outcome::Panicked, |report| Outcome::Report(Box::new(report))),
+            outcome: Outcome::of(result),
             reproduce: format!("anabranch run{path} --seed {seed}"),
         }
     }

@@ -6,6 +6,7 @@ use super::{
     interrupt, load,
     load::Source,
     out::Out,
+    pool,
     text::{count, number, quoted},
     values,
 };
@@ -24,7 +25,6 @@ use sha2::{Digest, Sha256};
 use std::{
     num::NonZeroUsize,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 
@@ -66,7 +66,7 @@ pub(super) fn shrink(arguments: &ShrinkArguments, out: &mut Out) -> Result<Code,
     let begun = Size::of(&whole);
     let of = digest(&whole, &signature);
     let past = resume(arguments, &state, &of, out)?;
-    let jobs = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let jobs = pool::workers(arguments.jobs);
     let mut watcher = Progress::new(&state, &of, begun, arguments.until);
     let shrunk = run_shrink(&AnabranchMaker, &whole, &signature, jobs, past, &mut watcher);
     watcher.bar.finish_and_clear();

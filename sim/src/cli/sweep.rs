@@ -23,7 +23,6 @@ use serde::Serialize;
 use std::{
     num::{NonZeroU64, NonZeroUsize},
     path::{Path, PathBuf},
-    thread,
     time::Instant,
 };
 
@@ -88,11 +87,10 @@ pub(super) fn sweep(arguments: &SweepArguments, out: &mut Out, err: &mut Out) ->
     let begun = Instant::now();
     let work = Work::new(arguments)?;
     let mut sink = json::Sink::open(arguments.json.as_deref())?;
-    let on_stdout = !matches!(sink, json::Sink::Stdout);
     let lives = match work.lives()? {
         Ok(lives) => lives,
         Err(finished) => {
-            let to: &mut Out = people(on_stdout, out, err);
+            let to = sink.people(out, err);
             to.line(format_args!("{}: does not end as it expects without a power cut; no cut was made", work.name()))?;
             report::failure(&finished, to)?;
             return Ok(finished.code());
@@ -116,7 +114,7 @@ pub(super) fn sweep(arguments: &SweepArguments, out: &mut Out, err: &mut Out) ->
             failed += u64::from(finished.code() != Code::Passed);
             bar.suspend(|| {
                 sink.write_with(&work.cut(place), &finished, out)?;
-                work.tell(place, &finished, kept.as_deref(), people(on_stdout, out, err))?;
+                work.tell(place, &finished, kept.as_deref(), sink.people(out, err))?;
                 if n + 1 < total {
                     interrupt::check(&work.left_out(n + 1, total))?;
                 }
@@ -126,7 +124,7 @@ pub(super) fn sweep(arguments: &SweepArguments, out: &mut Out, err: &mut Out) ->
     )?;
     bar.finish_and_clear();
     let whom = work.whom(&lives, &places);
-    people(on_stdout, out, err).line(format_args!(
+    sink.people(out, err).line(format_args!(
         "{}, seed {}: {} ({}): {} as expected, {} not; in {}",
         work.name(),
         work.seed,
@@ -165,7 +163,7 @@ impl<'a> Work<'a> {
                 bad(format!("--replica {name:?} is none of its replicas, expected one of {}", names.join(", ")))
             })
         });
-        let workers = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+        let workers = pool::workers(arguments.jobs);
         Ok(Self { arguments, only: only.transpose()?, loaded, sweep, seed, workers })
     }
 
@@ -188,7 +186,7 @@ impl<'a> Work<'a> {
             file: self.loaded.file.as_deref(),
             scenario: self.sweep.scenario(),
             seed: self.seed,
-            outcome: outcome(result),
+            outcome: Outcome::of(result),
             reproduce: format!("anabranch run {} --seed {}", quoted(&self.arguments.path), self.seed),
         };
         if finished.code() != Code::Passed {
@@ -256,7 +254,7 @@ impl<'a> Work<'a> {
             file: self.loaded.file.as_deref(),
             scenario: self.sweep.scenario(),
             seed: self.seed,
-            outcome: outcome(result),
+            outcome: Outcome::of(result),
             reproduce,
         }
     }
@@ -289,10 +287,7 @@ impl<'a> Work<'a> {
         if finished.code() == Code::Passed {
             return Ok(());
         }
-        let kind = match &finished.outcome {
-            Outcome::Report(report) => report.verdict.kind(),
-            Outcome::Panicked(_) => "crashed",
-        };
+        let kind = finished.outcome.kind();
         out.line(format_args!("{kind:<16}  {}  write {}", self.replica(place.life.replica), number(place.write)))?;
         report::failure(finished, out)?;
         kept.map_or(Ok(()), |folder| out.line(format_args!("kept: {}", folder.display())))
@@ -312,13 +307,4 @@ impl<'a> Work<'a> {
         let unwritten = file.map_or(String::new(), |path| format!("; {} not written", path.display()));
         format!("{} of {} done{unwritten}", number(done), count(total, "power cut"))
     }
-}
-
-/// Where people read: not where JSON goes.
-fn people<'a>(on_stdout: bool, out: &'a mut Out, err: &'a mut Out) -> &'a mut Out {
-    if on_stdout { out } else { err }
-}
-
-fn outcome(result: Result<RunReport, String>) -> Outcome {
-    result.map_or_else(Outcome::Panicked, |report| Outcome::Report(Box::new(report)))
 }

@@ -130,7 +130,7 @@ impl Summary {
             }
             Ended::Panicked(_) => {
                 let (name, seed, width) = (&finished.scenario.name, finished.seed, self.name_width);
-                line(&mut text, format_args!("{:<16}  {name:<width$}  seed {seed}", "crashed"));
+                line(&mut text, format_args!("{:<16}  {name:<width$}  seed {seed}", finished.ended.kind()));
             }
         }
         text + &finished.failure()
@@ -145,9 +145,7 @@ impl Summary {
             self.simulated_ns += u128::from(report.simulated_ns);
             self.events += report.events;
             for (kind, count) in &report.faults {
-                let sum = self.faults.entry(*kind).or_default();
-                sum.requested += count.requested;
-                sum.effective += count.effective;
+                *self.faults.entry(*kind).or_default() += *count;
             }
             self.marks.count(&report.marks);
         }
@@ -207,9 +205,8 @@ fn line(text: &mut String, line: impl std::fmt::Display) {
 
 fn kind(ended: &Ended) -> &'static str {
     match ended {
-        Ended::Panicked(_) => "crashed",
         Ended::Report(report) if report.verdict.is_passed() => "passed, but failure or another trace expected",
-        Ended::Report(report) => report.verdict.kind(),
+        ended => ended.kind(),
     }
 }
 

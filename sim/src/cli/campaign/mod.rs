@@ -26,7 +26,6 @@ use std::{
     num::NonZeroUsize,
     ops::Range,
     path::{Path, PathBuf},
-    thread,
     time::{Duration, Instant},
 };
 use store::Store;
@@ -109,7 +108,7 @@ fn conduct(arguments: &CampaignArguments, out: &mut Out) -> Result<Code, Stop> {
     }
     let first = store.state.done;
     let left = store.state.total - first;
-    let workers = arguments.jobs.or_else(|| thread::available_parallelism().ok()).map_or(1, NonZeroUsize::get);
+    let workers = pool::workers(arguments.jobs);
     let bar = progress(store.state.total, first);
     let at = |n: u64| {
         let (scenario, seed) = store_order(&scenarios, seeds, arguments.shard.number(first + n));
@@ -197,7 +196,7 @@ fn take(
         file: loaded.file.as_deref(),
         scenario: &loaded.scenario,
         seed,
-        outcome: result.map_or_else(Outcome::Panicked, |report| Outcome::Report(Box::new(report))),
+        outcome: Outcome::of(result),
         reproduce: format!("anabranch run{path} --seed {seed}"),
     };
     let problem = finished.problem();
